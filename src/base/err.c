@@ -1,0 +1,33 @@
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, enum err_action action, const char *format, ...)
+{
+    if (!err)
+        return -1;
+
+    /* The arguments may point into err->text itself, as when a text is wrapped. */
+    char text[sizeof err->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    memcpy(err->text, text, sizeof text);
+    err->action = action;
+    return -1;
+}
+
+int err_prefix(struct err *err, const char *format, ...)
+{
+    if (!err)
+        return -1;
+
+    char prefix[200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(prefix, sizeof prefix, format, args);
+    va_end(args);
+    return err_set(err, err->action, "%s: %s", prefix, err->text);
+}

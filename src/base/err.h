@@ -1,0 +1,31 @@
+/* base/err.h: an error as it travels from where it happened to whoever logs it.
+ *
+ * Functions that can fail return a negative int and describe the failure in a caller-owned
+ * `struct err`; their outputs (named `ret_x`) are untouched then. Libraries return errors, callers
+ * log them, once. */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#include <stdarg.h>
+
+/* What the caller should do about it. */
+enum err_action {
+    ERR_RETRY_NOW,   /* passing trouble that says nothing about the peer: try again at once */
+    ERR_RETRY_LATER, /* the peer is away, busy or throttling: back off, then try again */
+    ERR_GIVE_UP,     /* will not mend by itself: a person has to look at it */
+};
+
+struct err {
+    enum err_action action;
+    char text[500]; /* one line for a person, no trailing full stop; peers' words are escaped */
+};
+
+/* Fills *err (err may be NULL: then nothing is written) and returns -1, so that a function can
+ * end with `return err_set(err, ERR_GIVE_UP, "…")`. Text beyond the field is cut. */
+int err_set(struct err *err, enum err_action action, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "what: " in front of the text that is there. Returns -1. */
+int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,116 @@
+/* conf/conf.h: the two YAML files, made into one validated, constant struct.
+ *
+ * Every problem of both files is found and reported in one go; a configuration with an error is
+ * not given out at all. The keys and their meaning are in docs/configuration.md. */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/num.h"
+
+enum conf_tls_mode {
+    CONF_TLS_IMPLICIT,
+    CONF_TLS_STARTTLS,
+    CONF_TLS_NONE,
+};
+
+struct conf_tls {
+    enum conf_tls_mode mode; /* a feed has IMPLICIT or NONE */
+    char *ca;                /* NULL: the system's */
+    bool verify;
+    bool has_fingerprint;
+    uint8_t fingerprint[32];
+    char *cert; /* feed only; NULL: none */
+    char *key;
+};
+
+enum conf_confirm {
+    CONF_CONFIRM_AUTO,
+    CONF_CONFIRM_ECHO,
+    CONF_CONFIRM_CLOSE,
+    CONF_CONFIRM_SENT,
+};
+
+struct conf_feed {
+    char *host;
+    uint16_t port;
+    char *ident;
+    char *secret;
+    char **channels;
+    size_t channel_count;
+    struct conf_tls tls;
+    bool payload_raw;
+    enum conf_confirm confirm;
+    char *confirm_channel; /* never NULL: "confirm.<ident>" unless given */
+    msec_t confirm_grace;
+    uint32_t max_frame;
+};
+
+enum conf_auth {
+    CONF_AUTH_AUTO,
+    CONF_AUTH_PLAIN,
+    CONF_AUTH_LOGIN,
+};
+
+enum conf_after {
+    CONF_AFTER_SEEN,
+    CONF_AFTER_NONE,
+    CONF_AFTER_DELETE,
+    CONF_AFTER_MOVE,    /* after_name: a folder in UTF-8, or a special use such as "\Trash" */
+    CONF_AFTER_KEYWORD, /* after_name: the keyword */
+};
+
+struct conf_mailbox {
+    /* `name` if given; else username@host, with ":port" behind it when that is neither 143 nor
+     * 993. Unique; it names the account in state, logs and metrics. */
+    char *label;
+    char *username;
+    char *password;
+    char *host;
+    uint16_t port;
+    struct conf_tls tls;
+    enum conf_auth auth;
+    char **folders; /* UTF-8 names, or special uses such as "\Junk"; >= 1, none twice */
+    size_t folder_count;
+    enum conf_after after;
+    char *after_name;
+    bool idle;
+    msec_t poll_interval;
+    unsigned line; /* of its entry, for messages */
+};
+
+struct conf {
+    char *feed_path;
+    char *mailbox_path;
+    struct conf_feed feed;
+    struct conf_mailbox *mailboxes;
+    size_t mailbox_count;
+};
+
+/* What is wrong, or worth a warning, in the order of the files. */
+struct conf_problem {
+    bool warning;
+    char *text; /* "mailboxes.yml:12:3: unknown key \"usrname\": did you mean \"username\"?" */
+};
+
+struct conf_problems {
+    struct conf_problem *items;
+    size_t count;
+    size_t errors; /* how many of them are not warnings */
+};
+
+/* Reads both files and what they point to (password files, password commands). NULL paths mean
+ * the defaults of the current directory: feed_config.yml, then .yaml; mailbox_credentials.yml,
+ * then .yaml. `delete_after` is -d: every mailbox's `after` becomes delete. Returns 0 and the
+ * configuration, perhaps with warnings in *ret_problems; or -1 and at least one error in it.
+ * *ret_problems is always set: release it. No problem's text ever holds a secret. */
+int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
+              struct conf **ret_conf, struct conf_problems *ret_problems);
+/* Secrets are wiped. NULL does nothing. */
+void conf_free(struct conf *conf);
+void conf_problems_release(struct conf_problems *problems);
+
+#endif

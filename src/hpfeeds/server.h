@@ -1,0 +1,46 @@
+/* hpfeeds/server.h: a broker's session with one client: INFO out, AUTH checked, then frames.
+ * No I/O. The broker room decides who may do what. */
+#ifndef HPFEEDS_SERVER_H
+#define HPFEEDS_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "hpfeeds/frame.h"
+
+enum hpfeeds_server_event_type {
+    HPFEEDS_SERVER_AUTH,    /* look the ident up, then call hpfeeds_server_check() */
+    HPFEEDS_SERVER_PUBLISH, /* frame.ident may differ from the authenticated one: refuse it */
+    HPFEEDS_SERVER_SUBSCRIBE,
+    HPFEEDS_SERVER_UNSUBSCRIBE,
+};
+
+struct hpfeeds_server_event {
+    enum hpfeeds_server_event_type type;
+    struct hpfeeds_frame frame; /* valid until the next call */
+};
+
+struct hpfeeds_server;
+
+/* INFO, with a nonce of `nonce_len` (4..64) random bytes, is at once in the output. */
+struct hpfeeds_server *hpfeeds_server_new(const char *name, const uint8_t *nonce, size_t nonce_len,
+                                          size_t frame_max);
+void hpfeeds_server_free(struct hpfeeds_server *server);
+void hpfeeds_server_feed(struct hpfeeds_server *server, const uint8_t *data, size_t len);
+/* 1 and an event; 0: needs more; -1: protocol broken, with the text the client may be told
+ * (also: anything but AUTH first, a second AUTH, names that are not valid UTF-8). */
+int hpfeeds_server_next(struct hpfeeds_server *server, struct hpfeeds_server_event *ret_event,
+                        struct err *err);
+/* Answers HPFEEDS_SERVER_AUTH: is the digest right for `secret` (NULL: unknown ident, false after
+ * the same work)? Compared in constant time. True makes the session authenticated. */
+bool hpfeeds_server_check(struct hpfeeds_server *server, const struct hpfeeds_frame *auth,
+                          const char *secret);
+/* The authenticated ident, or NULL. */
+const char *hpfeeds_server_ident(const struct hpfeeds_server *server);
+/* What must be sent; the caller sends and clears it. */
+struct buf *hpfeeds_server_output(struct hpfeeds_server *server);
+
+#endif

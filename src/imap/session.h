@@ -1,0 +1,129 @@
+/* imap/session.h: a client's session with an IMAP server. No I/O.
+ *
+ * The session does by itself what security hangs on: greeting, STARTTLS, capabilities,
+ * authentication and ID, in that order, and it lets no credentials out but over TLS (or where
+ * `tls: none` was written out). After IMAP_EVENT_READY the caller issues commands, several at a
+ * time; each is answered by one IMAP_EVENT_DONE with its number, whatever happens to it but the
+ * connection's end.
+ *
+ *   feed → next (until 0) → output: write it, clear it → wait for bytes → feed …
+ *
+ *   GREETING → [CAPABILITY → STARTTLS → (TLS)] → CAPABILITY → AUTH → [CAPABILITY] → [ID] → READY
+ */
+#ifndef IMAP_SESSION_H
+#define IMAP_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "imap/response.h"
+#include "imap/uidset.h"
+
+enum imap_security {
+    IMAP_SECURITY_IMPLICIT, /* the bytes come through TLS from the start */
+    IMAP_SECURITY_STARTTLS,
+    IMAP_SECURITY_NONE, /* in the clear, as the configuration says in so many words */
+};
+
+enum imap_auth {
+    IMAP_AUTH_AUTO, /* the best of what follows that the server offers */
+    IMAP_AUTH_PLAIN,
+    IMAP_AUTH_LOGIN, /* AUTHENTICATE LOGIN where offered, else the LOGIN command */
+};
+
+struct imap_session_settings {
+    enum imap_security security;
+    enum imap_auth auth;
+    const char *user;     /* copied */
+    const char *password; /* copied, wiped when authentication is over */
+    struct imap_limits limits;
+};
+
+enum imap_event_type {
+    /* Start TLS on the connection now, then call imap_session_secured(). Whatever of the last
+     * input is unread is an attack, and the session has made sure there is none. */
+    IMAP_EVENT_STARTTLS,
+    /* Logged in: commands may be issued. */
+    IMAP_EVENT_READY,
+    /* A command has been answered: command, status (OK, NO, BAD), code, text. */
+    IMAP_EVENT_DONE,
+    /* Something untagged that is data: `response`. Of IMAP_RESPONSE_STATUS only OK, NO and BAD. */
+    IMAP_EVENT_DATA,
+    /* The server said goodbye: the connection is about to end. `error` says what it means. */
+    IMAP_EVENT_BYE,
+    /* "+" for IDLE: the server is watching. */
+    IMAP_EVENT_IDLING,
+};
+
+struct imap_event {
+    enum imap_event_type type;
+    uint32_t command; /* DONE, IDLING: what imap_session_x() returned */
+    enum imap_status status;
+    enum imap_code code;
+    uint64_t code_number;                 /* the code's argument, if it has a number */
+    char text[256];                       /* DONE, BYE: the server's words, escaped */
+    const struct imap_response *response; /* DATA; valid until the next call */
+};
+
+struct imap_session;
+
+struct imap_session *imap_session_new(const struct imap_session_settings *settings);
+/* NULL does nothing. */
+void imap_session_free(struct imap_session *session);
+
+/* Input, valid until imap_session_next() returned 0; imap_session_rest() bytes of it are not
+ * taken yet when the caller stops asking before that. */
+void imap_session_feed(struct imap_session *session, const uint8_t *data, size_t len);
+size_t imap_session_rest(const struct imap_session *session);
+/* 1 and an event; 0: all input taken; -1: the session is over: refused (a wrong password is
+ * ERR_GIVE_UP, a throttled or unavailable server ERR_RETRY_LATER), attacked, or the protocol
+ * broken. `err` is fit for a log and says what to do. */
+int imap_session_next(struct imap_session *session, struct imap_event *ret_event, struct err *err);
+/* What must be sent; the caller sends and clears it. Look after each round of _next() and after
+ * issuing commands. It holds secrets at times: never log it, mem_wipe() it after use. */
+struct buf *imap_session_output(struct imap_session *session);
+/* What the server is being waited for, for deadlines and logs ("the greeting", "the answer to
+ * LOGIN"); NULL when nothing is. */
+const char *imap_session_waiting_for(const struct imap_session *session);
+/* TLS stands: goes on after IMAP_EVENT_STARTTLS, with all that was learnt before forgotten. */
+void imap_session_secured(struct imap_session *session);
+/* enum imap_cap bits; after READY those that hold when logged in. */
+unsigned imap_session_caps(const struct imap_session *session);
+/* How many commands are not answered yet. */
+unsigned imap_session_pending(const struct imap_session *session);
+/* The pause in ms that the server's last NO, BAD or BYE asked for ("Suggested Backoff Time:
+ * 299961 milliseconds", capped at an hour), 0 if none. */
+uint64_t imap_session_suggested_pause(const struct imap_session *session);
+
+/* Commands. Each returns its number (> 0), to be met again in IMAP_EVENT_DONE. Mailbox names are
+ * as servers send them (modified UTF-7, see imap/encode.h); without NUL, which the configuration
+ * refuses. Sets are the text of imap_uidset_take_text(). */
+uint32_t imap_session_select(struct imap_session *session, const char *mailbox, bool read_only);
+/* `criteria` as in RFC 9051 ("UNSEEN", "UID 1:9 DELETED"). With ESEARCH asks for RETURN (ALL). */
+uint32_t imap_session_uid_search(struct imap_session *session, const char *criteria);
+/* `items` such as "(UID FLAGS RFC822.SIZE)". */
+uint32_t imap_session_uid_fetch(struct imap_session *session, const char *set, const char *items);
+/* `change` such as "+FLAGS.SILENT (\\Seen)". */
+uint32_t imap_session_uid_store(struct imap_session *session, const char *set, const char *change);
+uint32_t imap_session_uid_copy(struct imap_session *session, const char *set, const char *mailbox);
+uint32_t imap_session_uid_move(struct imap_session *session, const char *set, const char *mailbox);
+/* UID EXPUNGE; needs UIDPLUS. */
+uint32_t imap_session_uid_expunge(struct imap_session *session, const char *set);
+uint32_t imap_session_expunge(struct imap_session *session);
+/* LIST "" "*" with RETURN (SPECIAL-USE) where there is LIST-EXTENDED and SPECIAL-USE, XLIST where
+ * only that is known; `plain` asks for the plain form, for when the other was answered BAD. */
+uint32_t imap_session_list(struct imap_session *session, bool plain);
+/* STATUS mailbox (MESSAGES UNSEEN UIDNEXT UIDVALIDITY). */
+uint32_t imap_session_status(struct imap_session *session, const char *mailbox);
+uint32_t imap_session_create(struct imap_session *session, const char *mailbox);
+uint32_t imap_session_noop(struct imap_session *session);
+uint32_t imap_session_logout(struct imap_session *session);
+/* IDLE, and its end. No other command may be issued between the two; _idle_end() may be called
+ * before "+" came, DONE is then sent when it does. */
+uint32_t imap_session_idle(struct imap_session *session);
+void imap_session_idle_end(struct imap_session *session);
+
+#endif

@@ -1,0 +1,54 @@
+/* net/loop.h: the event loop, its timers, signals and end-of-turn work.
+ *
+ * One loop, one thread. Callbacks run from net_loop_run() only, never from inside the call that
+ * asked for them. Every object here may be freed inside its own callback; its memory goes when
+ * libuv has closed the handle. */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/num.h"
+
+enum {
+    /* The one read buffer that all connections of a loop share. */
+    NET_READ_BUFFER = 65536,
+};
+
+struct net_loop;
+struct net_timer;
+struct net_signal;
+struct net_deferred;
+
+/* Also makes the process ignore SIGPIPE. Aborts when the kernel gives no descriptors for it. */
+struct net_loop *net_loop_new(void);
+/* Everything made on the loop must have been freed or closed before; runs the loop until the
+ * last handle is closed. NULL does nothing. */
+void net_loop_free(struct net_loop *loop);
+/* Returns after net_loop_stop(), or when nothing is left that could happen. */
+void net_loop_run(struct net_loop *loop);
+void net_loop_stop(struct net_loop *loop);
+/* The monotonic clock as of the start of this turn of the loop. */
+msec_t net_loop_now(const struct net_loop *loop);
+
+struct net_timer *net_timer_new(struct net_loop *loop, void (*fire)(void *ctx), void *ctx);
+/* Fires once, `after` from now; starting again replaces the earlier time. */
+void net_timer_start(struct net_timer *timer, msec_t after);
+void net_timer_stop(struct net_timer *timer);
+void net_timer_free(struct net_timer *timer);
+
+/* Calls `caught` on the loop for each signal `signum`. */
+struct net_signal *net_signal_new(struct net_loop *loop, int signum, void (*caught)(void *ctx),
+                                  void *ctx);
+void net_signal_free(struct net_signal *signal);
+
+/* Work to be done once at the end of this turn, before the loop waits again: `run` is called once
+ * however often net_deferred_schedule() was, and may schedule itself or others for the next turn
+ * (which then comes without waiting). */
+struct net_deferred *net_deferred_new(struct net_loop *loop, void (*run)(void *ctx), void *ctx);
+void net_deferred_schedule(struct net_deferred *deferred);
+void net_deferred_free(struct net_deferred *deferred);
+
+#endif

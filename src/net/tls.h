@@ -1,0 +1,50 @@
+/* net/tls.h: what a connection trusts, and what it shows. TLS 1.2 and 1.3 only. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+    NET_TLS_FINGERPRINT = 32
+};
+
+/* Settings of a client; NULL strings are "not set". Strings are copied. */
+struct net_tls_settings {
+    const char *ca_file; /* PEM, instead of the system's CAs */
+    bool no_verify;      /* accept any certificate: for tests and last resorts */
+    /* The SHA-256 of the server's certificate (DER). When set it alone decides: neither CA nor
+     * host name nor date is looked at. */
+    bool has_fingerprint;
+    uint8_t fingerprint[NET_TLS_FINGERPRINT];
+    const char *cert_file; /* PEM chain shown to a server that asks */
+    const char *key_file;  /* its key; NULL: in cert_file */
+};
+
+struct net_tls;
+
+/* A client's context. Equal settings should share one: it holds the CAs. Fails (ERR_GIVE_UP) when
+ * a file cannot be read, is empty, or the key does not fit, naming the file. */
+int net_tls_client_new(const struct net_tls_settings *settings, struct net_tls **ret_tls,
+                       struct err *err);
+/* A server's context, from PEM files; key_file NULL: the key is in cert_file. */
+int net_tls_server_new(const char *cert_file, const char *key_file, struct net_tls **ret_tls,
+                       struct err *err);
+struct net_tls *net_tls_ref(struct net_tls *tls);
+/* NULL does nothing. */
+void net_tls_unref(struct net_tls *tls);
+
+/* What was agreed with a peer, for people: --check and logs. */
+struct net_tls_info {
+    char version[16];                         /* "TLSv1.3" */
+    char cipher[64];                          /* "TLS_AES_256_GCM_SHA384" */
+    char subject[256];                        /* the certificate's subject, escaped */
+    char issuer[256];                         /* its issuer, escaped */
+    char not_after[32];                       /* "2027-01-31" */
+    uint8_t fingerprint[NET_TLS_FINGERPRINT]; /* SHA-256 of the certificate (DER) */
+};
+
+#endif

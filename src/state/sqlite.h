@@ -1,0 +1,13 @@
+/* state/sqlite.h: the state in an SQLite database (WAL, synchronous=FULL, versioned schema). */
+#ifndef STATE_SQLITE_H
+#define STATE_SQLITE_H
+
+#include "state/state.h"
+
+/* Opens or creates `path` (its directory too, mode 0700; the file 0600) and migrates an older
+ * schema. Takes a lock that a second collector on the same file is refused by, at once, naming
+ * the process that has it. Fails (ERR_GIVE_UP, with what to do) on a newer schema, another
+ * program's database, a corrupt file, no permission, and never starts such a file over. */
+int state_sqlite_open(const char *path, struct state **ret_state, struct err *err);
+
+#endif

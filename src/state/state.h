@@ -1,0 +1,117 @@
+/* state/state.h: the contract of the memory of what was delivered.
+ *
+ * A mail is named by account, folder, UIDVALIDITY and UID, and by the SHA-256 of its bytes. The
+ * state holds what was delivered of what is still in the mailboxes; it never holds mail. Calls
+ * block (disks do): one thread at a time uses a state. A commit is durable when it returns. */
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+    STATE_SHA256 = 32
+};
+
+enum state_kind {
+    STATE_DELIVERED, /* the broker has it */
+    STATE_HELD,      /* it could not be sent: see `note` */
+};
+
+/* What is known of one mail of a folder. */
+struct state_mail {
+    uint32_t uid;
+    enum state_kind kind;
+    uint8_t sha256[STATE_SHA256]; /* all zero when a held mail was never read whole */
+    /* DELIVERED: what was done to it in the mailbox ("seen", "none", "delete", "move:NAME",
+     * "keyword:NAME"), "" while nothing was yet. HELD: why, for a person. */
+    char *note;
+    /* HELD: under which limit ("json:1048576"), so that it is tried again when that changes; ""
+     * when it is to be tried again in every run. DELIVERED: "". */
+    char *limit;
+};
+
+/* What is known of one folder, ascending by uid. */
+struct state_folder {
+    int64_t id; /* names the folder, with this uidvalidity, in changes */
+    struct state_mail *mails;
+    size_t count;
+    /* Hashes of mails delivered under earlier values of UIDVALIDITY that have not been met again
+     * (sorted, may repeat). A mail with one of these was delivered: record it with
+     * STATE_RECOGNISED, which uses one up. */
+    uint8_t (*old_hashes)[STATE_SHA256];
+    size_t old_count;
+};
+
+enum state_change_type {
+    STATE_ADD_DELIVERED,  /* uid, sha256, note (normally ""; the finished action where none is due)
+                           */
+    STATE_ADD_RECOGNISED, /* the same, and one of the folder's old hashes is used up */
+    STATE_ADD_HELD,       /* uid, sha256 or zeros, note, limit; replaces an earlier hold */
+    STATE_SET_NOTE,       /* uid: what was done to it in the mailbox */
+    STATE_FORGET,         /* uid: it is no longer in the folder */
+};
+
+/* Changes are applied in their order; adding what is there replaces it. */
+struct state_change {
+    enum state_change_type type;
+    int64_t folder;
+    uint32_t uid;
+    uint8_t sha256[STATE_SHA256];
+    const char *note;  /* NULL: "" */
+    const char *limit; /* NULL: "" */
+};
+
+struct state;
+
+struct state_ops {
+    int (*load)(struct state *state, const char *account, const char *folder, uint32_t uidvalidity,
+                struct state_folder *ret_folder, struct err *err);
+    int (*commit)(struct state *state, const struct state_change *changes, size_t count,
+                  struct err *err);
+    int (*prune_old)(struct state *state, int64_t folder, size_t keep, struct err *err);
+    void (*free)(struct state *state);
+};
+
+struct state {
+    const struct state_ops *ops;
+};
+
+/* What is known of a folder. Under a new uidvalidity, what was delivered under the earlier ones
+ * becomes old hashes, held mails are forgotten, durably. Release the result with
+ * state_folder_release(). */
+static inline int state_load(struct state *state, const char *account, const char *folder,
+                             uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+{
+    return state->ops->load(state, account, folder, uidvalidity, ret_folder, err);
+}
+
+/* All of the changes or none, on disk when it returns 0. */
+static inline int state_commit(struct state *state, const struct state_change *changes,
+                               size_t count, struct err *err)
+{
+    return state->ops->commit(state, changes, count, err);
+}
+
+/* Keeps at most `keep` of the folder's old hashes, the newest: there cannot be more mails left
+ * over from before than the mailbox has that are not known otherwise. */
+static inline int state_prune_old(struct state *state, int64_t folder, size_t keep, struct err *err)
+{
+    return state->ops->prune_old(state, folder, keep, err);
+}
+
+/* NULL does nothing. */
+static inline void state_free(struct state *state)
+{
+    if (state)
+        state->ops->free(state);
+}
+
+void state_folder_release(struct state_folder *folder);
+/* The mail with this uid, or NULL. */
+const struct state_mail *state_folder_find(const struct state_folder *folder, uint32_t uid);
+
+#endif
