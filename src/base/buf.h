@@ -5,6 +5,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_add_byte(struct buf *buf, uint8_t byte);
 void buf_add_str(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(struct buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Removes the first `len` bytes (len <= buf->len) by moving the rest. */
 void buf_drop_front(struct buf *buf, size_t len);
 /* The content as a C string: a NUL is put behind it and not counted. Valid until the next call. */

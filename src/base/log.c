@@ -92,55 +92,65 @@ static void log_add_text(struct buf *line, const char *text)
     }
 }
 
-void log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
+static void log_add_stamp(struct buf *out)
 {
-    if (!log_enabled(level))
-        return;
-
-    struct buf message = {0}, line = {0};
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (len > 0) {
-        buf_reserve(&message, (size_t)len + 1);
-        vsnprintf((char *)message.data, (size_t)len + 1, format, again);
-        message.len = (size_t)len;
-    }
-    va_end(again);
-
     time_t now = time(NULL);
     struct tm utc;
     char stamp[32] = "";
     if (gmtime_r(&now, &utc))
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    buf_add_str(out, stamp);
+}
 
-    const char *account = scope ? scope->account : NULL;
-    const char *folder = scope ? scope->folder : NULL;
-    if (log_state.format == LOG_FORMAT_JSON) {
-        buf_add_byte(&line, '{');
-        log_add_json(&line, "time", stamp);
-        log_add_json(&line, "level", log_level_names[level]);
-        if (account)
-            log_add_json(&line, "account", account);
-        if (folder)
-            log_add_json(&line, "folder", folder);
-        log_add_json(&line, "message", buf_cstr(&message));
-        buf_add_str(&line, "}\n");
-    } else {
-        buf_printf(&line, "%s %-7s ", stamp, log_level_names[level]);
-        if (account)
-            log_add_text(&line, account);
-        if (folder) {
-            buf_add_byte(&line, ' ');
-            log_add_text(&line, folder);
-        }
-        if (account)
-            buf_add_str(&line, ": ");
-        log_add_text(&line, buf_cstr(&message));
-        buf_add_byte(&line, '\n');
+static void log_format_json(struct buf *line, const struct log_scope *scope, const char *stamp,
+                            enum log_level level, const char *message)
+{
+    buf_add_byte(line, '{');
+    log_add_json(line, "time", stamp);
+    log_add_json(line, "level", log_level_names[level]);
+    if (scope && scope->account)
+        log_add_json(line, "account", scope->account);
+    if (scope && scope->folder)
+        log_add_json(line, "folder", scope->folder);
+    log_add_json(line, "message", message);
+    buf_add_str(line, "}\n");
+}
+
+static void log_format_text(struct buf *line, const struct log_scope *scope, const char *stamp,
+                            enum log_level level, const char *message)
+{
+    const char *names[] = {scope ? scope->account : NULL, scope ? scope->folder : NULL};
+    bool named = false;
+    buf_printf(line, "%s %-7s ", stamp, log_level_names[level]);
+    for (size_t i = 0; i < 2; i++) {
+        if (!names[i])
+            continue;
+        if (named)
+            buf_add_byte(line, ' ');
+        log_add_text(line, names[i]);
+        named = true;
     }
+    if (named)
+        buf_add_str(line, ": ");
+    log_add_text(line, message);
+    buf_add_byte(line, '\n');
+}
+
+void log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
+{
+    if (!log_enabled(level))
+        return;
+
+    struct buf message = {0}, stamp = {0}, line = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&message, format, args);
+    va_end(args);
+    log_add_stamp(&stamp);
+    if (log_state.format == LOG_FORMAT_JSON)
+        log_format_json(&line, scope, buf_cstr(&stamp), level, buf_cstr(&message));
+    else
+        log_format_text(&line, scope, buf_cstr(&stamp), level, buf_cstr(&message));
 
     FILE *out = log_state.out ? log_state.out : stderr;
     if (log_state.before)
@@ -150,5 +160,6 @@ void log_write(const struct log_scope *scope, enum log_level level, const char *
     if (log_state.after)
         log_state.after();
     buf_release(&line);
+    buf_release(&stamp);
     buf_release(&message);
 }

@@ -47,7 +47,7 @@ bool num_parse_u32(const char *text, size_t len, uint32_t *ret_value)
 static bool num_find_unit(const struct num_unit *units, size_t count, const char *text, size_t len,
                           uint64_t *ret_factor)
 {
-    if (len && *text == ' ') {
+    if (len > 1 && *text == ' ') {
         text++;
         len--;
     }
@@ -98,10 +98,10 @@ bool num_parse_duration(const char *text, size_t len, msec_t max, msec_t *ret_ms
     if (!num_find_unit(units, sizeof units / sizeof *units, text + used, len - used, &factor) ||
         whole > max / factor)
         return false;
-    uint64_t ms = whole * factor + thousandths * factor / 1000;
-    if (ms > max)
+    uint64_t rest = thousandths * factor / 1000;
+    if (rest > max - whole * factor)
         return false;
-    *ret_ms = ms;
+    *ret_ms = whole * factor + rest;
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -8,6 +9,8 @@ void random_bytes(void *out, size_t len)
     uint8_t *bytes = out;
     while (len) {
         ssize_t got = getrandom(bytes, len, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
         if (got <= 0)
             abort();
         bytes += got;
@@ -18,7 +21,7 @@ void random_bytes(void *out, size_t len)
 msec_t random_backoff(unsigned attempt, msec_t first, msec_t most)
 {
     msec_t pause = first;
-    while (attempt-- && pause < most)
+    while (attempt-- && pause && pause < most)
         pause = pause > most / 2 ? most : pause * 2;
     if (pause > most)
         pause = most;

@@ -35,6 +35,8 @@ struct hpfeeds_client;
 /* Strings are copied; the secret is wiped as soon as AUTH is made. */
 struct hpfeeds_client *hpfeeds_client_new(const char *ident, const char *secret, size_t frame_max);
 void hpfeeds_client_free(struct hpfeeds_client *client);
+/* `data` stays where it is until hpfeeds_client_next() has returned 0 or -1; only then more may be
+ * given. */
 void hpfeeds_client_feed(struct hpfeeds_client *client, const uint8_t *data, size_t len);
 /* 1 and an event; 0: needs more; -1: the broker broke the protocol (nothing but INFO or ERROR may
  * come first, never a second INFO, AUTH or SUBSCRIBE): ERR_RETRY_LATER. */

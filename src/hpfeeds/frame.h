@@ -49,20 +49,23 @@ struct hpfeeds_decoder {
     size_t input_len;
     size_t frame_max;
     size_t partial_used; /* the partial's frame was handed out */
+    bool failed;
 };
 
-/* Frames longer than `frame_max` bytes are refused; until `_set_max` it is enforced as given.
- * Memory grows with the bytes that came, not with the length that was announced. */
+/* Frames longer than `frame_max` bytes are refused as soon as their length has come; _set_max()
+ * holds for the next frame that begins. Memory grows with the bytes that came, not with the length
+ * that was announced, and only for a frame that does not lie whole in one piece of input. */
 void hpfeeds_decoder_init(struct hpfeeds_decoder *decoder, size_t frame_max);
 void hpfeeds_decoder_release(struct hpfeeds_decoder *decoder);
 void hpfeeds_decoder_set_max(struct hpfeeds_decoder *decoder, size_t frame_max);
-/* Gives it input, valid until hpfeeds_decoder_next() has returned 0 (then all of it is taken). */
+/* Gives it input, which stays where it is until hpfeeds_decoder_next() has returned 0 (then all of
+ * it is taken) or -1; only then more may be given. */
 void hpfeeds_decoder_feed(struct hpfeeds_decoder *decoder, const uint8_t *data, size_t len);
 /* 1 and a frame; 0: needs more input; -1: a length below 5 or above the maximum, an unknown
  * opcode, or a body its fields do not fit in (ERR_GIVE_UP). After -1 the decoder stays failed. */
 int hpfeeds_decoder_next(struct hpfeeds_decoder *decoder, struct hpfeeds_frame *ret_frame,
                          struct err *err);
-/* Is it in the middle of a frame? */
+/* After hpfeeds_decoder_next() returned 0: is it in the middle of a frame? */
 bool hpfeeds_decoder_partial(const struct hpfeeds_decoder *decoder);
 
 /* Encoders append one whole frame. Idents and channels are at most 255 bytes here; the caller has

@@ -25,13 +25,18 @@ struct hpfeeds_server_event {
 
 struct hpfeeds_server;
 
-/* INFO, with a nonce of `nonce_len` (4..64) random bytes, is at once in the output. */
+/* Until the client is authenticated only frames of AUTH's size are taken, `frame_max` counts after
+ * that. The name has at most 255 bytes. INFO, with a nonce of `nonce_len` (4..64) random bytes, is
+ * at once in the output. */
 struct hpfeeds_server *hpfeeds_server_new(const char *name, const uint8_t *nonce, size_t nonce_len,
                                           size_t frame_max);
 void hpfeeds_server_free(struct hpfeeds_server *server);
+/* `data` stays where it is until hpfeeds_server_next() has returned 0 or -1; only then more may be
+ * given. */
 void hpfeeds_server_feed(struct hpfeeds_server *server, const uint8_t *data, size_t len);
 /* 1 and an event; 0: needs more; -1: protocol broken, with the text the client may be told
- * (also: anything but AUTH first, a second AUTH, names that are not valid UTF-8). */
+ * (also: anything but AUTH first, anything after an AUTH that was not found right, a second AUTH,
+ * names that are empty, over 255 bytes, not valid UTF-8, or hold a NUL). After -1 it stays so. */
 int hpfeeds_server_next(struct hpfeeds_server *server, struct hpfeeds_server_event *ret_event,
                         struct err *err);
 /* Answers HPFEEDS_SERVER_AUTH: is the digest right for `secret` (NULL: unknown ident, false after

@@ -22,9 +22,10 @@ enum imap_string_form imap_string_form(const void *text, size_t len);
 /* Appends the quoted form; only for strings whose form is IMAP_STRING_QUOTED. */
 void imap_add_quoted(struct buf *out, const void *text, size_t len);
 
-/* Modified UTF-7 (RFC 3501 section 5.1.3), both ways. _encode takes valid UTF-8 (false
- * otherwise). _decode is for showing and comparing names: false when it is not well-formed, and
- * the caller then uses the name as it stands. Both append to `out`. */
+/* Modified UTF-7 (RFC 3501 section 5.1.3), both ways. _encode takes valid UTF-8 without
+ * NUL (false otherwise). _decode is for showing and comparing names: false when it is not
+ * well-formed (or not the one spelling that _encode gives), and the caller then uses the name as it
+ * stands. Both append to `out`, which is as before when they return false. */
 bool imap_utf7_encode(struct buf *out, const char *utf8, size_t len);
 bool imap_utf7_decode(struct buf *out, const char *utf7, size_t len);
 

@@ -16,10 +16,12 @@
 #include "imap/uidset.h"
 
 struct imap_limits {
-    size_t text_max;      /* bytes kept of one response outside bodies and numbers (65,536) */
+    size_t text_max;      /* bytes kept of a text or a name: longer texts are cut, responses with
+                             longer names are skipped (65,536) */
     unsigned depth_max;   /* nesting of parentheses (32) */
     uint64_t body_max;    /* a body literal longer than this is an error (2^32 - 1) */
-    uint64_t skip_max;    /* bytes of one unknown response before it is an error (16 MiB) */
+    uint64_t skip_max;    /* bytes of one response, but for bodies and numbers, before it is an
+                             error (16 MiB) */
     uint64_t numbers_max; /* numbers or ranges in one SEARCH or ESEARCH (4,000,000) */
 };
 
@@ -142,11 +144,15 @@ enum imap_response_type {
     IMAP_RESPONSE_EXISTS,         /* number */
     IMAP_RESPONSE_RECENT,         /* number */
     IMAP_RESPONSE_EXPUNGE,        /* number */
-    IMAP_RESPONSE_BODY_BEGIN,     /* of a FETCH: a body of `number` bytes follows */
-    IMAP_RESPONSE_BODY_DATA,      /* data, data_len */
+    /* Of a FETCH: a body of `number` bytes follows; 0 where that is not known beforehand, as of a
+     * quoted string. */
+    IMAP_RESPONSE_BODY_BEGIN,
+    IMAP_RESPONSE_BODY_DATA, /* data, data_len: a piece, as it stands in the input */
     IMAP_RESPONSE_BODY_END,
     IMAP_RESPONSE_FETCH, /* the end of a FETCH: all it said */
-    IMAP_RESPONSE_OTHER, /* ID, ENABLED, NAMESPACE, VANISHED, QUOTA …: `text` is its name */
+    /* ID, ENABLED, NAMESPACE, VANISHED, QUOTA …, and what makes no sense though it begins as one
+     * of the above: `text` is its name in upper case ("" if it has none), up to 31 bytes of it. */
+    IMAP_RESPONSE_OTHER,
 };
 
 enum {
@@ -169,17 +175,23 @@ struct imap_fetch {
 /* One response, or a part of a streamed one. Pointers are valid until the next call. */
 struct imap_response {
     enum imap_response_type type;
-    bool tagged;  /* STATUS: `tag` tells whose */
-    char tag[32]; /* of a tagged response; cut when longer, which no tag of ours is */
+    bool tagged; /* STATUS: `tag` tells whose */
+    /* Of a tagged response, and the one that an ESEARCH names; cut when longer, which no tag of
+     * ours is. */
+    char tag[32];
     enum imap_status status;
     enum imap_code code;
-    const char *text; /* STATUS, CONTINUE: the words as sent, NUL-terminated, unescaped */
+    /* STATUS (behind its code), CONTINUE: the words as sent, unescaped, NUL-terminated; NULs
+     * among them are left out. Longer than text_max they are cut. */
+    const char *text;
     size_t text_len;
     unsigned caps;   /* enum imap_cap; CAPABILITY, and STATUS with that code */
     uint64_t number; /* see the types and codes */
     bool keywords_allowed;
     unsigned flags;
-    const char *name; /* LIST, STATUS: the mailbox's name as sent (decoded from quoting) */
+    /* LIST, STATUS: the mailbox's name as sent (decoded from quoting), NUL-terminated, without NUL
+     * in it, but possibly with anything else. */
+    const char *name;
     size_t name_len;
     char delimiter;                                              /* LIST: 0 for NIL */
     unsigned attrs;                                              /* LIST: enum imap_attr */
@@ -211,7 +223,8 @@ size_t imap_parser_rest(const struct imap_parser *parser);
 /* Is it between two responses, with nothing taken of the next? */
 bool imap_parser_idle(const struct imap_parser *parser);
 
-/* The bits of one capability's name, 0 if unknown; any case. */
+/* The bits of one capability's name, 0 if unknown; any case. IMAP4REV2 brings those of what
+ * RFC 9051 folded in, QRESYNC that of CONDSTORE. */
 unsigned imap_cap_parse(const char *name, size_t len);
 /* "\Junk" → IMAP_ATTR_JUNK, 0 if it is not a special use; any case. */
 unsigned imap_attr_parse(const char *name, size_t len);

@@ -37,8 +37,8 @@ enum imap_auth {
 struct imap_session_settings {
     enum imap_security security;
     enum imap_auth auth;
-    const char *user;     /* copied */
-    const char *password; /* copied, wiped when authentication is over */
+    const char *user;     /* copied; wiped, as the password, when authentication is over */
+    const char *password; /* copied */
     struct imap_limits limits;
 };
 
@@ -50,11 +50,13 @@ enum imap_event_type {
     IMAP_EVENT_READY,
     /* A command has been answered: command, status (OK, NO, BAD), code, text. */
     IMAP_EVENT_DONE,
-    /* Something untagged that is data: `response`. Of IMAP_RESPONSE_STATUS only OK, NO and BAD. */
+    /* Something untagged that is data: `response`. Of IMAP_RESPONSE_STATUS only OK, NO and BAD.
+     * Before READY there is only OK, NO and BAD with the code ALERT, which a person should see. */
     IMAP_EVENT_DATA,
-    /* The server said goodbye: the connection is about to end. `error` says what it means. */
+    /* The server said goodbye after READY: code and text say why, and after LOGOUT it is as it
+     * should be. Without LOGOUT nothing comes any more, not even DONE: close the connection. */
     IMAP_EVENT_BYE,
-    /* "+" for IDLE: the server is watching. */
+    /* "+" for IDLE, whose end was not asked for yet: the server is watching. */
     IMAP_EVENT_IDLING,
 };
 
@@ -82,25 +84,30 @@ size_t imap_session_rest(const struct imap_session *session);
  * ERR_GIVE_UP, a throttled or unavailable server ERR_RETRY_LATER), attacked, or the protocol
  * broken. `err` is fit for a log and says what to do. */
 int imap_session_next(struct imap_session *session, struct imap_event *ret_event, struct err *err);
-/* What must be sent; the caller sends and clears it. Look after each round of _next() and after
- * issuing commands. It holds secrets at times: never log it, mem_wipe() it after use. */
+/* What must be sent; the caller sends it and removes what it has sent (a command counts as sent
+ * only then, and may not be answered before). Look after each round of _next() and after issuing
+ * commands. It holds secrets at times: never log it, mem_wipe() it after use. The session wipes
+ * and frees its memory with the next input when it is empty. */
 struct buf *imap_session_output(struct imap_session *session);
-/* What the server is being waited for, for deadlines and logs ("the greeting", "the answer to
- * LOGIN"); NULL when nothing is. */
+/* What the server is being waited for, for deadlines and logs ("the greeting", "the TLS
+ * handshake", "the answer to LOGIN"); a static string. NULL when nothing is: no command is in
+ * flight, or IDLE is and watches. */
 const char *imap_session_waiting_for(const struct imap_session *session);
 /* TLS stands: goes on after IMAP_EVENT_STARTTLS, with all that was learnt before forgotten. */
 void imap_session_secured(struct imap_session *session);
 /* enum imap_cap bits; after READY those that hold when logged in. */
 unsigned imap_session_caps(const struct imap_session *session);
-/* How many commands are not answered yet. */
+/* How many of the caller's commands are not answered yet. */
 unsigned imap_session_pending(const struct imap_session *session);
-/* The pause in ms that the server's last NO, BAD or BYE asked for ("Suggested Backoff Time:
- * 299961 milliseconds", capped at an hour), 0 if none. */
+/* The pause in ms that the server asked for with the last NO, BAD or BYE that named one
+ * ("Suggested Backoff Time: 299961 milliseconds", capped at an hour); 0 if none did, or a command
+ * succeeded since. */
 uint64_t imap_session_suggested_pause(const struct imap_session *session);
 
-/* Commands. Each returns its number (> 0), to be met again in IMAP_EVENT_DONE. Mailbox names are
- * as servers send them (modified UTF-7, see imap/encode.h); without NUL, which the configuration
- * refuses. Sets are the text of imap_uidset_take_text(). */
+/* Commands, for after READY. Each returns its number (> 0), to be met again in IMAP_EVENT_DONE.
+ * Mailbox names are as servers send them (modified UTF-7, see imap/encode.h) and may hold any byte
+ * but NUL. Sets are the text of imap_uidset_take_text(); sets, criteria, items and changes go out
+ * as they are, so nothing in them may come from a peer. */
 uint32_t imap_session_select(struct imap_session *session, const char *mailbox, bool read_only);
 /* `criteria` as in RFC 9051 ("UNSEEN", "UID 1:9 DELETED"). With ESEARCH asks for RETURN (ALL). */
 uint32_t imap_session_uid_search(struct imap_session *session, const char *criteria);

@@ -16,9 +16,10 @@ struct imap_range {
 
 /* Ranges ascending, disjoint, never touching. All zero is the empty set. */
 struct imap_uidset {
-    struct imap_range *ranges;
+    struct imap_range *ranges; /* the first of `count` */
     size_t count;
-    size_t cap;
+    struct imap_range *memory; /* owned; `ranges` moves on within it as leading ones are taken */
+    size_t cap;                /* of `memory` */
 };
 
 void imap_uidset_release(struct imap_uidset *set);
@@ -26,13 +27,14 @@ void imap_uidset_clear(struct imap_uidset *set);
 /* Adds first..last (swapped if need be; 0 is ignored). Appending in ascending order is O(1),
  * elsewhere O(ranges): see imap_uidset_add_many() for unordered input. */
 void imap_uidset_add(struct imap_uidset *set, uint32_t first, uint32_t last);
-/* Adds numbers in any order and with repetitions, in O(n log n) for the whole. */
+/* Adds numbers in any order and with repetitions: O(n) when they ascend from the set's end, else
+ * O(n log n + ranges). */
 void imap_uidset_add_many(struct imap_uidset *set, const uint32_t *numbers, size_t count);
 void imap_uidset_remove(struct imap_uidset *set, uint32_t uid);
 bool imap_uidset_contains(const struct imap_uidset *set, uint32_t uid);
 /* How many numbers it holds. */
 uint64_t imap_uidset_size(const struct imap_uidset *set);
-/* Removes and returns the smallest number; 0 when empty. */
+/* Removes and returns the smallest number; 0 when empty. O(1). */
 uint32_t imap_uidset_take_first(struct imap_uidset *set);
 
 /* Appends the set's text ("1:3,7,9:12") to `out`, as many leading ranges as fit in `max_octets`
@@ -40,9 +42,12 @@ uint32_t imap_uidset_take_first(struct imap_uidset *set);
  * length. Returns how many numbers were taken. */
 uint64_t imap_uidset_take_text(struct imap_uidset *set, struct buf *out, size_t max_octets);
 
-/* Parses a sequence-set without "*". False on anything else; *set is then as before. Ranges
- * cost nothing however wide they are (a "set bomb" stays two numbers); more than `max_ranges`
- * are refused. */
+/* Parses a seq-number or a seq-range without "*" (RFC 9051), in either order. */
+bool imap_range_parse(const char *text, size_t len, struct imap_range *ret_range);
+
+/* Parses a sequence-set without "*", in any order: *set becomes it. False on anything else; *set
+ * is then as before. Ranges cost nothing however wide they are (a "set bomb" stays two numbers);
+ * more than `max_ranges` are refused. */
 bool imap_uidset_parse(struct imap_uidset *set, const char *text, size_t len, size_t max_ranges);
 
 #endif

@@ -28,10 +28,10 @@ struct state_mail {
     uint8_t sha256[STATE_SHA256]; /* all zero when a held mail was never read whole */
     /* DELIVERED: what was done to it in the mailbox ("seen", "none", "delete", "move:NAME",
      * "keyword:NAME"), "" while nothing was yet. HELD: why, for a person. */
-    char *note;
+    const char *note;
     /* HELD: under which limit ("json:1048576"), so that it is tried again when that changes; ""
      * when it is to be tried again in every run. DELIVERED: "". */
-    char *limit;
+    const char *limit;
 };
 
 /* What is known of one folder, ascending by uid. */
@@ -44,6 +44,8 @@ struct state_folder {
      * STATE_RECOGNISED, which uses one up. */
     uint8_t (*old_hashes)[STATE_SHA256];
     size_t old_count;
+    char **texts; /* own the notes and limits, of which equal ones are shared */
+    size_t text_count;
 };
 
 enum state_change_type {
@@ -55,7 +57,9 @@ enum state_change_type {
     STATE_FORGET,         /* uid: it is no longer in the folder */
 };
 
-/* Changes are applied in their order; adding what is there replaces it. */
+/* Changes are applied in their order; adding what is there replaces it; a note or a forgetting of
+ * what is not there does nothing. A late change, of a folder that has since been loaded under
+ * another uidvalidity: a delivered mail becomes an old hash, anything else does nothing. */
 struct state_change {
     enum state_change_type type;
     int64_t folder;
@@ -80,24 +84,27 @@ struct state {
     const struct state_ops *ops;
 };
 
-/* What is known of a folder. Under a new uidvalidity, what was delivered under the earlier ones
- * becomes old hashes, held mails are forgotten, durably. Release the result with
- * state_folder_release(). */
+/* What is known of a folder. Under a new uidvalidity (any other value, 0 and earlier ones too),
+ * what was delivered under the last one becomes old hashes, held mails are forgotten, durably. A
+ * folder of which nothing is known costs no write. Release the result with state_folder_release().
+ */
 static inline int state_load(struct state *state, const char *account, const char *folder,
                              uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
 {
     return state->ops->load(state, account, folder, uidvalidity, ret_folder, err);
 }
 
-/* All of the changes or none, on disk when it returns 0. */
+/* All of the changes or none, on disk when it returns 0. After ERR_RETRY_LATER (disk full, another
+ * program in the file) the same changes may be committed again. */
 static inline int state_commit(struct state *state, const struct state_change *changes,
                                size_t count, struct err *err)
 {
     return state->ops->commit(state, changes, count, err);
 }
 
-/* Keeps at most `keep` of the folder's old hashes, the newest: there cannot be more mails left
- * over from before than the mailbox has that are not known otherwise. */
+/* Keeps at most `keep` of the folder's old hashes, the newest (last UIDVALIDITY, highest UID):
+ * there cannot be more mails left over from before than the mailbox has that are not known
+ * otherwise. Does nothing to a folder that has since been loaded under another uidvalidity. */
 static inline int state_prune_old(struct state *state, int64_t folder, size_t keep, struct err *err)
 {
     return state->ops->prune_old(state, folder, keep, err);

@@ -1,0 +1,39 @@
+/* collect/budget.h: how much mail may be in memory, and how many mails in flight, at a time.
+ *
+ * Memory is reserved when a server announces a body, before its first byte is kept, so whoever
+ * has a reservation can finish its mail and no two wait for each other. Who gets none waits in
+ * line, its connection paused. */
+#ifndef COLLECT_BUDGET_H
+#define COLLECT_BUDGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct net_loop;
+struct budget;
+
+/* A place in the line; embedded in its owner. */
+struct budget_waiter {
+    void (*granted)(struct budget_waiter *waiter);
+    size_t bytes;
+    bool waiting;
+    struct budget_waiter *next;
+};
+
+/* `bytes` of memory and `slots` mails in flight. It is closed at first. */
+struct budget *budget_new(struct net_loop *loop, size_t bytes, size_t slots);
+void budget_free(struct budget *budget);
+/* Closed, it grants nothing: while the sink is down. */
+void budget_open(struct budget *budget, bool open);
+/* Reserves a slot and `bytes`. True: granted at once. False: `waiter` is in line, and is called,
+ * with the reservation made, when its turn has come. A request for more than there ever is gets
+ * its turn when all is free. */
+bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t bytes);
+/* Leaves the line; no effect when not in it. */
+void budget_cancel(struct budget *budget, struct budget_waiter *waiter);
+/* The reservation turned out to be larger or smaller. */
+void budget_adjust(struct budget *budget, size_t from_bytes, size_t to_bytes);
+void budget_release_bytes(struct budget *budget, size_t bytes);
+void budget_release_slot(struct budget *budget);
+
+#endif

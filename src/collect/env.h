@@ -1,0 +1,25 @@
+/* collect/env.h: what all mailboxes of a collector share. Internal to the room. */
+#ifndef COLLECT_ENV_H
+#define COLLECT_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "collect/collector.h"
+
+struct budget;
+struct journal;
+struct mail;
+
+struct collect_env {
+    struct net_loop *loop;
+    struct collector_settings settings;
+    struct sink *sink;
+    struct budget *budget;
+    struct journal *journal;
+    bool sink_up;
+    struct mail *mails;  /* in flight */
+    char hold_limit[40]; /* names the limit under which mails are held: "json:1048576" */
+};
+
+#endif

@@ -1,0 +1,270 @@
+#include "collect/fetch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "collect/env.h"
+#include "collect/folder.h"
+#include "collect/mail.h"
+
+enum {
+    FETCH_COMMAND_BYTES = 1 << 20, /* of mail asked for with one of them */
+    FETCH_SIZES_AHEAD = 500,       /* below so many known sizes, the next ones are asked for */
+};
+
+static void fetch_granted(struct budget_waiter *waiter);
+
+void fetch_init(struct fetch *fetch, struct folder *folder)
+{
+    *fetch = (struct fetch){.folder = folder, .waiter.granted = fetch_granted};
+}
+
+/* Gives back what is reserved for the body in hand. */
+static void fetch_release_reservation(struct fetch *fetch)
+{
+    struct budget *budget = fetch->folder->env->budget;
+    if (fetch->has_slot) {
+        budget_release_bytes(budget, fetch->reserved);
+        budget_release_slot(budget);
+    }
+    fetch->has_slot = false;
+    fetch->reserved = 0;
+}
+
+static void fetch_drop_body(struct fetch *fetch)
+{
+    buf_release(&fetch->frame);
+    fetch->have_body = false;
+    fetch_release_reservation(fetch);
+}
+
+void fetch_reset(struct fetch *fetch)
+{
+    if (fetch->folder->env->budget)
+        budget_cancel(fetch->folder->env->budget, &fetch->waiter);
+    fetch_drop_body(fetch);
+    payload_encoder_free(fetch->encoder);
+    fetch->encoder = NULL;
+    memset(fetch->size_commands, 0, sizeof fetch->size_commands);
+    memset(fetch->body_commands, 0, sizeof fetch->body_commands);
+}
+
+/* The place of a command among those on their way (0: a free place), or NULL. */
+static uint32_t *fetch_place(uint32_t commands[FETCH_COMMANDS], uint32_t command)
+{
+    for (size_t i = 0; i < FETCH_COMMANDS; i++)
+        if (commands[i] == command)
+            return &commands[i];
+    return NULL;
+}
+
+static void fetch_issue(struct fetch *fetch, uint32_t *place, struct buf *set, const char *items)
+{
+    struct folder *folder = fetch->folder;
+    *place = imap_session_uid_fetch(folder->session, buf_cstr(set), items);
+    worklist_issued(&folder->work, *place);
+    buf_clear(set);
+}
+
+static void fetch_next_sizes(struct fetch *fetch)
+{
+    struct worklist *work = &fetch->folder->work;
+    if (worklist_count(work, WORK_SIZED) >= FETCH_SIZES_AHEAD)
+        return;
+    struct buf set = {0};
+    uint32_t *place;
+    while ((place = fetch_place(fetch->size_commands, 0)) && worklist_next_sizes(work, &set))
+        /* INTERNALDATE is not asked for: no payload carries it. */
+        fetch_issue(fetch, place, &set, "(UID FLAGS RFC822.SIZE)");
+    buf_release(&set);
+}
+
+static void fetch_next_bodies(struct fetch *fetch)
+{
+    struct buf set = {0};
+    uint32_t *place;
+    while ((place = fetch_place(fetch->body_commands, 0)) &&
+           worklist_next_bodies(&fetch->folder->work, FETCH_COMMAND_BYTES, &set))
+        fetch_issue(fetch, place, &set, "(UID BODY.PEEK[])");
+    buf_release(&set);
+}
+
+void fetch_next(struct fetch *fetch)
+{
+    fetch_next_sizes(fetch);
+    if (fetch->folder->env->sink_up)
+        fetch_next_bodies(fetch);
+}
+
+/* Makes ready for a body whose memory is reserved. */
+static void fetch_begin_body(struct fetch *fetch, size_t reserved)
+{
+    struct collect_env *env = fetch->folder->env;
+    fetch->has_slot = true;
+    fetch->reserved = reserved;
+    if (!fetch->encoder)
+        fetch->encoder =
+            payload_encoder_new(env->settings.payload, env->sink->headroom, env->sink->max_payload);
+    payload_encoder_begin(fetch->encoder, reserved);
+}
+
+static void fetch_granted(struct budget_waiter *waiter)
+{
+    struct fetch *fetch = (struct fetch *)((char *)waiter - offsetof(struct fetch, waiter));
+    fetch_begin_body(fetch, waiter->bytes);
+    fetch->folder->events->resume(fetch->folder->ctx);
+}
+
+/* An announced body: reserves memory for it before its first byte is kept. */
+static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
+{
+    struct collect_env *env = fetch->folder->env;
+    fetch_drop_body(fetch);
+    uint64_t most = env->sink->headroom + env->sink->max_payload;
+    /* Escapes make a usual mail a sixteenth longer. What turns out to need more is counted when
+     * it is whole; the limit of a frame bounds the difference. */
+    uint64_t want = size + size / 16 + env->sink->headroom + 512;
+    size_t reserve = (size_t)(want < most ? want : most);
+    if (!budget_request(env->budget, &fetch->waiter, reserve))
+        return false;
+    fetch_begin_body(fetch, reserve);
+    return true;
+}
+
+static void fetch_too_large(struct fetch *fetch, uint32_t uid)
+{
+    const struct collect_env *env = fetch->folder->env;
+    char why[160];
+    snprintf(why, sizeof why,
+             "its payload of %llu bytes is over the limit of %zu (max_frame); mail of %llu bytes",
+             (unsigned long long)fetch->result.payload_size, env->sink->max_payload,
+             (unsigned long long)fetch->result.mail_size);
+    folder_hold(fetch->folder, uid, fetch->result.sha256, env->hold_limit, why);
+}
+
+/* A whole mail with a name: deliver it, or record why not. */
+static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
+{
+    struct folder *folder = fetch->folder;
+    uint32_t uid = item->uid;
+    bool foreign_deleted = item->foreign_deleted;
+    worklist_remove(&folder->work, item);
+    if (fetch->result.too_large) {
+        fetch_too_large(fetch, uid);
+    } else if (folder_recognise(folder, fetch->result.sha256)) {
+        struct state_change change = {.type = STATE_ADD_RECOGNISED, .uid = uid};
+        memcpy(change.sha256, fetch->result.sha256, sizeof change.sha256);
+        folder_record(folder, &change);
+    } else {
+        folder->in_flight++;
+        fetch->has_slot = false;
+        mail_offer(folder->env, folder, uid, foreign_deleted, &fetch->result, &fetch->frame,
+                   fetch->reserved);
+        fetch->reserved = 0;
+    }
+}
+
+/* The end of a FETCH: what it said, with or without a body. What was not asked for, or is there
+ * twice, makes no sense and is ignored. */
+static void fetch_named(struct fetch *fetch, const struct imap_fetch *said)
+{
+    struct work_item *item = said->uid ? worklist_find(&fetch->folder->work, said->uid) : NULL;
+    if (item && item->state == WORK_SIZING && said->has_size) {
+        item->size = said->size > UINT32_MAX ? UINT32_MAX : (uint32_t)said->size;
+        item->foreign_deleted = said->has_flags && (said->flags & IMAP_FLAG_DELETED);
+        item->state = WORK_SIZED;
+    } else if (item && item->state == WORK_ASKED) {
+        item->answered = true;
+        if (said->has_body && fetch->have_body)
+            fetch_take_mail(fetch, item);
+    }
+    fetch_drop_body(fetch);
+}
+
+bool fetch_data(struct fetch *fetch, const struct imap_response *response)
+{
+    switch (response->type) {
+    case IMAP_RESPONSE_BODY_BEGIN:
+        return fetch_body_announced(fetch, response->number);
+    case IMAP_RESPONSE_BODY_DATA:
+        payload_encoder_add(fetch->encoder, response->data, response->data_len);
+        return true;
+    case IMAP_RESPONSE_BODY_END:
+        payload_encoder_finish(fetch->encoder, &fetch->frame, &fetch->result);
+        fetch->have_body = true;
+        return true;
+    default:
+        fetch_named(fetch, &response->fetch);
+        return true;
+    }
+}
+
+/* A body did not come although it was asked for. Among others: it is asked for again, alone. */
+static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
+                               const struct imap_event *event)
+{
+    struct folder *folder = fetch->folder;
+    uint32_t uid = item->uid;
+    bool answered = item->answered;
+    if (!item->alone) {
+        item->state = WORK_SIZED;
+        item->command = 0;
+        item->alone = event->code != IMAP_CODE_MESSAGELIMIT;
+        return;
+    }
+    worklist_remove(&folder->work, item);
+    if (event->status != IMAP_OK && event->code != IMAP_CODE_EXPUNGEISSUED) {
+        char why[320];
+        snprintf(why, sizeof why, "the server does not give it out: %s %s",
+                 imap_status_name(event->status), event->text);
+        folder_hold(folder, uid, NULL, NULL, why);
+    } else if (answered) {
+        folder_hold(folder, uid, NULL, NULL, "the server gives it out without a body");
+    }
+    /* Else it was expunged by somebody while we looked. */
+}
+
+/* A size did not come. */
+static void fetch_missing_size(struct fetch *fetch, struct work_item *item,
+                               const struct imap_event *event)
+{
+    if (event->status != IMAP_OK) {
+        /* Its body may come all the same; it is asked for alone. */
+        item->state = WORK_SIZED;
+        item->command = 0;
+        item->alone = true;
+        return;
+    }
+    uint32_t uid = item->uid;
+    worklist_remove(&fetch->folder->work, item);
+    if (event->code == IMAP_CODE_MESSAGELIMIT)
+        worklist_add(&fetch->folder->work, uid);
+}
+
+/* Refusals that are about the moment, not about a mail. */
+static bool fetch_is_busy(const struct imap_event *event)
+{
+    return event->status != IMAP_OK &&
+           (event->code == IMAP_CODE_UNAVAILABLE || event->code == IMAP_CODE_LIMIT ||
+            event->code == IMAP_CODE_THROTTLED || event->code == IMAP_CODE_INUSE);
+}
+
+int fetch_done(struct fetch *fetch, const struct imap_event *event, struct err *err)
+{
+    uint32_t *place = fetch_place(fetch->size_commands, event->command);
+    if (!place)
+        place = fetch_place(fetch->body_commands, event->command);
+    if (!place)
+        return 0;
+    *place = 0;
+    if (fetch_is_busy(event))
+        return err_set(err, ERR_RETRY_LATER, "the server refused a FETCH: %s", event->text);
+    struct work_item *item;
+    while ((item = worklist_unanswered(&fetch->folder->work, event->command))) {
+        if (item->state == WORK_SIZING)
+            fetch_missing_size(fetch, item, event);
+        else
+            fetch_missing_body(fetch, item, event);
+    }
+    return 1;
+}

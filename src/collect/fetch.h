@@ -1,0 +1,46 @@
+/* collect/fetch.h: asks for sizes and bodies, and takes in the mail that is being received.
+ * Internal to the room; part of a folder. */
+#ifndef COLLECT_FETCH_H
+#define COLLECT_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "collect/budget.h"
+#include "imap/session.h"
+#include "payload/payload.h"
+
+struct folder;
+
+/* Commands in flight, for sizes and for bodies each: no round trip is waited for. */
+enum {
+    FETCH_COMMANDS = 4
+};
+
+struct fetch {
+    struct folder *folder;
+    struct payload_encoder *encoder; /* while bodies come */
+    struct budget_waiter waiter;
+    size_t reserved; /* for the body in hand */
+    bool has_slot;
+    bool have_body; /* a whole body, waiting for its FETCH to name it */
+    struct buf frame;
+    struct payload_result result;
+    uint32_t size_commands[FETCH_COMMANDS]; /* on their way; 0: free */
+    uint32_t body_commands[FETCH_COMMANDS];
+};
+
+void fetch_init(struct fetch *fetch, struct folder *folder);
+/* Drops the body in hand and all reservations. */
+void fetch_reset(struct fetch *fetch);
+/* Issues what may be issued now. */
+void fetch_next(struct fetch *fetch);
+/* BODY_BEGIN, BODY_DATA, BODY_END, FETCH. False: stalls for memory. */
+bool fetch_data(struct fetch *fetch, const struct imap_response *response);
+/* Was `event` the answer to one of its commands? Then 1 (or -1: give the connection up); else 0. */
+int fetch_done(struct fetch *fetch, const struct imap_event *event, struct err *err);
+
+#endif

@@ -1,0 +1,385 @@
+#include "collect/folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "collect/env.h"
+#include "collect/journal.h"
+#include "collect/mail.h"
+#include "collect/plan.h"
+
+void folder_init(struct folder *folder, struct collect_env *env,
+                 const struct collect_account *account, struct collect_report *report,
+                 const struct folder_events *events, void *ctx)
+{
+    *folder = (struct folder){
+        .env = env,
+        .account = account,
+        .report = report,
+        .events = events,
+        .ctx = ctx,
+    };
+    folder->scope.account = account->label;
+    fetch_init(&folder->fetch, folder);
+    marks_init(&folder->marks, folder, account);
+}
+
+static void folder_forget(struct folder *folder)
+{
+    worklist_clear(&folder->work);
+    found_release(&folder->found);
+    found_release(&folder->present);
+    state_folder_release(&folder->known);
+    folder->known = (struct state_folder){0};
+    free(folder->old_used);
+    folder->old_used = NULL;
+    folder->known_loaded = false;
+}
+
+void folder_release(struct folder *folder)
+{
+    folder_detach(folder);
+    folder_forget(folder);
+    worklist_release(&folder->work);
+    marks_release(&folder->marks);
+    free(folder->name);
+}
+
+bool folder_settled(const struct folder *folder)
+{
+    return !folder->in_flight && !folder->unrecorded && !folder->loads;
+}
+
+static void folder_fail(struct folder *folder, const struct err *err)
+{
+    folder->state = FOLDER_FAILED;
+    folder->err = *err;
+}
+
+void folder_open(struct folder *folder, struct imap_session *session, const char *name,
+                 const char *mailbox, const char *target)
+{
+    folder_forget(folder);
+    free(folder->name);
+    folder->scope.folder = folder->name = mem_strdup(name);
+    folder->session = session;
+    folder->state = FOLDER_OPENING;
+    folder->uidvalidity = 0;
+    folder->exists = 0;
+    folder->search_answered = false;
+    folder->present_command = 0;
+    marks_attach(&folder->marks, session, target);
+    /* The search goes out behind SELECT without waiting for it: a round trip less. Should SELECT
+     * fail, it is answered BAD. */
+    folder->select_command = imap_session_select(session, mailbox, !marks_writes(&folder->marks));
+    folder->search_command =
+        imap_session_uid_search(session, folder->env->settings.fetch_all ? "ALL" : "UNSEEN");
+}
+
+void folder_detach(struct folder *folder)
+{
+    folder->report->found -= imap_uidset_size(&folder->work.pending) + folder->work.count;
+    fetch_reset(&folder->fetch);
+    marks_detach(&folder->marks);
+    worklist_clear(&folder->work);
+    folder->session = NULL;
+    if (folder->state != FOLDER_FINISHED && folder->state != FOLDER_FAILED)
+        folder->state = FOLDER_IDLE;
+}
+
+/* Both the search and the state have answered: what is to be done is known. */
+static void folder_plan(struct folder *folder)
+{
+    if (!folder->search_answered || !folder->known_loaded)
+        return;
+    struct imap_uidset selected = {0};
+    found_take(&folder->found, &selected);
+    plan_work(folder, &selected);
+    folder->report->found += imap_uidset_size(&folder->work.pending);
+    if (folder->known.count && folder->env->settings.fetch_all)
+        plan_forget_absent(folder, &selected);
+    imap_uidset_release(&selected);
+    folder->state = FOLDER_WORKING;
+
+    if (folder->known.count && !folder->env->settings.fetch_all) {
+        char criteria[64];
+        snprintf(criteria, sizeof criteria, "UID %u:%u", folder->known.mails[0].uid,
+                 folder->known.mails[folder->known.count - 1].uid);
+        folder->present_command = imap_session_uid_search(folder->session, criteria);
+    }
+    folder_proceed(folder);
+}
+
+static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err)
+{
+    struct folder *folder = owner;
+    folder->loads--;
+    if (moved && folder->state == FOLDER_LOADING) {
+        folder->known = *moved;
+        folder->known_loaded = true;
+        folder->old_used = mem_zalloc((folder->known.old_count + 1) * sizeof(uint32_t));
+        folder_plan(folder);
+    } else if (moved) {
+        state_folder_release(moved);
+    } else if (folder->state == FOLDER_LOADING) {
+        folder_fail(folder, err);
+    }
+    folder->events->changed(folder->ctx);
+}
+
+static void folder_selected(struct folder *folder, const struct imap_event *event)
+{
+    folder->select_command = 0;
+    if (event->status != IMAP_OK) {
+        struct err err;
+        err_set(&err,
+                event->code == IMAP_CODE_UNAVAILABLE || event->code == IMAP_CODE_INUSE
+                    ? ERR_RETRY_LATER
+                    : ERR_GIVE_UP,
+                "folder cannot be opened: the server answered %s %s",
+                imap_status_name(event->status), event->text);
+        folder_fail(folder, &err);
+        return;
+    }
+    if (event->code == IMAP_CODE_READ_ONLY && marks_writes(&folder->marks))
+        folder_warn(folder, "the server opened it read-only: delivered mails cannot be marked");
+    folder->state = FOLDER_LOADING;
+    folder->loads++;
+    journal_load(folder->env->journal, folder->account->label, folder->name, folder->uidvalidity,
+                 folder_loaded, folder);
+}
+
+static void folder_searched(struct folder *folder, const struct imap_event *event)
+{
+    folder->search_command = 0;
+    if (folder->state == FOLDER_FAILED)
+        return;
+    if (event->status != IMAP_OK) {
+        struct err err;
+        err_set(&err, ERR_RETRY_LATER, "folder cannot be searched: the server answered %s %s",
+                imap_status_name(event->status), event->text);
+        folder_fail(folder, &err);
+        return;
+    }
+    if (event->code == IMAP_CODE_MESSAGELIMIT)
+        folder_warn(folder, "the server limited the search: the rest comes with the next run");
+    folder->search_answered = true;
+    folder_plan(folder);
+}
+
+static void folder_looked(struct folder *folder, const struct imap_event *event)
+{
+    folder->present_command = 0;
+    if (event->status == IMAP_OK && event->code != IMAP_CODE_MESSAGELIMIT) {
+        struct imap_uidset present = {0};
+        found_take(&folder->present, &present);
+        plan_forget_absent(folder, &present);
+        imap_uidset_release(&present);
+    }
+}
+
+int folder_done(struct folder *folder, const struct imap_event *event, struct err *err)
+{
+    int fetched = fetch_done(&folder->fetch, event, err);
+    if (fetched < 0)
+        return -1;
+    if (fetched > 0)
+        ;
+    else if (event->command == folder->select_command)
+        folder_selected(folder, event);
+    else if (event->command == folder->search_command)
+        folder_searched(folder, event);
+    else if (event->command == folder->present_command)
+        folder_looked(folder, event);
+    else if (event->command == folder->marks.command)
+        marks_done(&folder->marks, event);
+    folder_proceed(folder);
+    return 0;
+}
+
+/* Which search the data belongs to: searches are never in flight together, but for the marks'
+ * own, which is issued when all others are answered. */
+static void folder_search_data(struct folder *folder, const struct imap_response *response)
+{
+    if (marks_looking(&folder->marks))
+        marks_found_deleted(&folder->marks, response);
+    else if (folder->search_command)
+        found_add(&folder->found, response);
+    else if (folder->present_command)
+        found_add(&folder->present, response);
+}
+
+bool folder_data(struct folder *folder, const struct imap_response *response)
+{
+    switch (response->type) {
+    case IMAP_RESPONSE_SEARCH:
+    case IMAP_RESPONSE_ESEARCH:
+        folder_search_data(folder, response);
+        return true;
+    case IMAP_RESPONSE_EXISTS:
+        folder->exists = response->number;
+        return true;
+    case IMAP_RESPONSE_STATUS:
+        if (response->code == IMAP_CODE_UIDVALIDITY && folder->state == FOLDER_OPENING)
+            folder->uidvalidity = (uint32_t)response->number;
+        return true;
+    case IMAP_RESPONSE_BODY_BEGIN:
+    case IMAP_RESPONSE_BODY_DATA:
+    case IMAP_RESPONSE_BODY_END:
+    case IMAP_RESPONSE_FETCH:
+        return fetch_data(&folder->fetch, response);
+    default:
+        return true;
+    }
+}
+
+static void folder_finish(struct folder *folder)
+{
+    folder->state = FOLDER_FINISHED;
+    if (folder->marks.refused)
+        folder_fail(folder, &folder->marks.err);
+    if (folder->known.old_count) {
+        /* When every mail of the folder was looked at, what was not met again is gone; else no
+         * more of them can be left than there are mails. */
+        uint64_t keep = folder->env->settings.fetch_all ? 0 : folder->exists;
+        journal_prune_old(folder->env->journal, folder->known.id, (size_t)keep);
+    }
+    folder_forget(folder);
+}
+
+void folder_proceed(struct folder *folder)
+{
+    if (folder->state != FOLDER_WORKING || !folder->session)
+        return;
+    fetch_next(&folder->fetch);
+    bool last = worklist_empty(&folder->work) && folder_settled(folder) && !folder->present_command;
+    marks_next(&folder->marks, last);
+    if (last && marks_idle(&folder->marks) && folder_settled(folder))
+        folder_finish(folder);
+}
+
+void folder_warn(struct folder *folder, const char *text)
+{
+    log_warning(&folder->scope, "%s", text);
+}
+
+void folder_record(struct folder *folder, const struct state_change *change)
+{
+    struct state_change named = *change;
+    named.folder = folder->known.id;
+    folder->unrecorded++;
+    journal_add(folder->env->journal, folder, &named);
+}
+
+void folder_hold(struct folder *folder, uint32_t uid, const uint8_t *sha256, const char *limit,
+                 const char *why)
+{
+    struct state_change change = {.type = STATE_ADD_HELD, .uid = uid, .note = why, .limit = limit};
+    if (sha256)
+        memcpy(change.sha256, sha256, sizeof change.sha256);
+    folder_record(folder, &change);
+}
+
+/* The first of the equal hashes, or -1. */
+static ptrdiff_t folder_find_old(const struct folder *folder, const uint8_t sha256[STATE_SHA256])
+{
+    size_t low = 0, high = folder->known.old_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(folder->known.old_hashes[middle], sha256, STATE_SHA256) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == folder->known.old_count ||
+        memcmp(folder->known.old_hashes[low], sha256, STATE_SHA256))
+        return -1;
+    return (ptrdiff_t)low;
+}
+
+bool folder_recognise(struct folder *folder, const uint8_t sha256[STATE_SHA256])
+{
+    if (folder->env->settings.again)
+        return false;
+    ptrdiff_t first = folder_find_old(folder, sha256);
+    if (first < 0)
+        return false;
+    size_t next = (size_t)first + folder->old_used[first];
+    if (next >= folder->known.old_count ||
+        memcmp(folder->known.old_hashes[next], sha256, STATE_SHA256))
+        return false;
+    folder->old_used[first]++;
+    return true;
+}
+
+static void folder_mail_taken(struct folder *folder, const struct mail *mail)
+{
+    struct state_change change = {.type = STATE_ADD_DELIVERED, .uid = mail->uid};
+    memcpy(change.sha256, mail->sha256, sizeof change.sha256);
+    if (!marks_writes(&folder->marks))
+        change.note = folder->marks.action;
+    else if (mail->foreign_deleted && marks_expunges(&folder->marks))
+        /* Somebody else flagged it \Deleted: it is not ours to expunge. */
+        change.note = folder->marks.action;
+    folder->report->bytes += mail->size;
+    folder_record(folder, &change);
+}
+
+void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_outcome outcome,
+                         const struct err *err)
+{
+    folder->in_flight--;
+    switch (outcome) {
+    case SINK_TAKEN:
+        folder_mail_taken(folder, mail);
+        break;
+    case SINK_RETRY:
+        /* Without a connection the next opening finds it again. */
+        if (folder->state == FOLDER_WORKING && folder->session)
+            worklist_add(&folder->work, mail->uid);
+        else
+            folder->report->found--;
+        break;
+    case SINK_REFUSED:
+        folder_hold(folder, mail->uid, mail->sha256, folder->env->hold_limit, err->text);
+        break;
+    }
+    folder->events->changed(folder->ctx);
+}
+
+static void folder_held(struct folder *folder, const struct state_change *change)
+{
+    char why[400];
+    text_escape_utf8(why, sizeof why, change->note, strlen(change->note));
+    folder->report->held++;
+    log_warning(&folder->scope, "held, left untouched: UID %u: %s", change->uid, why);
+}
+
+void folder_committed(void *owner, const struct state_change *change)
+{
+    struct folder *folder = owner;
+    folder->unrecorded--;
+    bool marked = change->note && *change->note;
+    switch (change->type) {
+    case STATE_ADD_DELIVERED:
+        folder->report->delivered++;
+        if (!marked && folder->session)
+            marks_add(&folder->marks, change->uid, false);
+        break;
+    case STATE_ADD_RECOGNISED:
+        folder->report->recognised++;
+        if (!marked && folder->session)
+            marks_add(&folder->marks, change->uid, false);
+        break;
+    case STATE_ADD_HELD:
+        folder_held(folder, change);
+        break;
+    case STATE_SET_NOTE:
+    case STATE_FORGET:
+        break;
+    }
+    folder->events->changed(folder->ctx);
+}

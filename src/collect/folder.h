@@ -1,0 +1,115 @@
+/* collect/folder.h: one folder of one mailbox: what is in it, what of it is to be delivered, what
+ * became of it. Internal.
+ *
+ *   IDLE → OPENING (SELECT, SEARCH) → LOADING (the state) → WORKING → FINISHED
+ *                 └────────────────────────┴───────────────────┴──→ FAILED
+ *
+ * A folder outlives its connection: mails that are in flight when it breaks are settled, recorded,
+ * and only then is the folder opened again (folder_settled()). */
+#ifndef COLLECT_FOLDER_H
+#define COLLECT_FOLDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "collect/account.h"
+#include "collect/fetch.h"
+#include "collect/found.h"
+#include "collect/marks.h"
+#include "collect/worklist.h"
+#include "sink/sink.h"
+#include "state/state.h"
+
+struct collect_env;
+struct mail;
+
+enum folder_state {
+    FOLDER_IDLE,
+    FOLDER_OPENING,
+    FOLDER_LOADING,
+    FOLDER_WORKING,
+    FOLDER_FINISHED,
+    FOLDER_FAILED, /* `err` says why; the connection may still be good for other folders */
+};
+
+/* Who has the connection. */
+struct folder_events {
+    /* Commands may have been issued, or the folder's state may have changed: look. Never called
+     * from inside a folder_x() call that the mailbox made. */
+    void (*changed)(void *ctx);
+    /* Memory was granted to a folder that had stalled: go on reading. */
+    void (*resume)(void *ctx);
+};
+
+struct folder {
+    struct collect_env *env;
+    const struct collect_account *account;
+    struct collect_report *report;
+    const struct folder_events *events;
+    void *ctx;
+    struct log_scope scope;
+    char *name; /* in UTF-8: names the folder in state and logs */
+    enum folder_state state;
+    struct err err;
+
+    struct imap_session *session; /* NULL without a connection */
+    uint32_t select_command;
+    uint32_t search_command;  /* what is to be fetched */
+    uint32_t present_command; /* what of the known is still there */
+    bool search_answered;
+    uint32_t uidvalidity;
+    uint64_t exists;
+    struct found found;   /* of search_command */
+    struct found present; /* of present_command */
+
+    struct state_folder known;
+    uint32_t *old_used; /* how often each run of equal old hashes was met, at its first index */
+    bool known_loaded;
+    unsigned loads; /* on their way */
+
+    struct worklist work;
+    struct fetch fetch;
+    struct marks marks;
+    size_t in_flight;  /* mails with the sink */
+    size_t unrecorded; /* changes with the journal */
+};
+
+void folder_init(struct folder *folder, struct collect_env *env,
+                 const struct collect_account *account, struct collect_report *report,
+                 const struct folder_events *events, void *ctx);
+/* Only when folder_settled(). */
+void folder_release(struct folder *folder);
+
+/* Opens the folder on a connection that works on no other one. `name` is for people and the state,
+ * `mailbox` the same as the server writes it, `target` that of the folder mails are moved to, or
+ * NULL. Only when folder_settled(). */
+void folder_open(struct folder *folder, struct imap_session *session, const char *name,
+                 const char *mailbox, const char *target);
+/* The connection is gone, or is given to another folder. */
+void folder_detach(struct folder *folder);
+/* Untagged data while this folder is open. False: it stalls for memory: stop reading until
+ * `resume`. */
+bool folder_data(struct folder *folder, const struct imap_response *response);
+/* A command was answered. Returns -1 when the connection is better given up (throttled …). */
+int folder_done(struct folder *folder, const struct imap_event *event, struct err *err);
+/* Looks for what can be done next: after data and answers, when the sink came up. */
+void folder_proceed(struct folder *folder);
+/* Nothing of it is with the sink or the journal. */
+bool folder_settled(const struct folder *folder);
+
+/* For mail.c and marks.c: what became of a mail; a change for the journal (its `folder` is filled
+ * in here); a warning in the log. */
+void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_outcome outcome,
+                         const struct err *err);
+void folder_record(struct folder *folder, const struct state_change *change);
+void folder_warn(struct folder *folder, const char *text);
+/* For fetch.c: a mail cannot be delivered: record why. `sha256` NULL: it was never read whole. */
+void folder_hold(struct folder *folder, uint32_t uid, const uint8_t *sha256, const char *limit,
+                 const char *why);
+/* For fetch.c: was a mail of this hash delivered under an earlier UIDVALIDITY? Uses one up. */
+bool folder_recognise(struct folder *folder, const uint8_t sha256[STATE_SHA256]);
+/* From the journal. */
+void folder_committed(void *owner, const struct state_change *change);
+
+#endif

@@ -1,0 +1,215 @@
+#include "collect/journal.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "net/loop.h"
+#include "net/worker.h"
+
+/* A commit's size is bounded so that its fsync comes soon and its memory stays small. */
+enum {
+    JOURNAL_BATCH_MAX = 1000
+};
+
+enum journal_task_type {
+    JOURNAL_COMMIT,
+    JOURNAL_LOAD,
+    JOURNAL_PRUNE,
+};
+
+/* One thing for the worker to do; tasks are done one after the other. */
+struct journal_task {
+    struct net_job job; /* first: the worker hands it back */
+    struct journal *journal;
+    enum journal_task_type type;
+    int result;
+    struct err err;
+    /* COMMIT */
+    struct state_change *changes;
+    void **owners;
+    size_t count;
+    /* LOAD */
+    char *account;
+    char *folder;
+    uint32_t uidvalidity;
+    struct state_folder loaded;
+    void (*loaded_cb)(void *owner, struct state_folder *moved, const struct err *err);
+    void *owner;
+    /* PRUNE */
+    int64_t folder_id;
+    size_t keep;
+    struct journal_task *next;
+};
+
+struct journal {
+    struct net_worker *worker;
+    struct state *state;
+    const struct journal_events *events;
+    void *ctx;
+    struct net_deferred *pump;
+    struct journal_task *first; /* not yet with the worker, in order */
+    struct journal_task *last;
+    bool busy;   /* one task is with the worker */
+    bool failed; /* the state could not be written: everything stops */
+    bool closing;
+};
+
+static void journal_task_free(struct journal_task *task)
+{
+    for (size_t i = 0; i < task->count; i++) {
+        free((char *)(uintptr_t)task->changes[i].note);
+        free((char *)(uintptr_t)task->changes[i].limit);
+    }
+    free(task->changes);
+    free(task->owners);
+    free(task->account);
+    free(task->folder);
+    free(task);
+}
+
+static void journal_work(struct net_job *job)
+{
+    struct journal_task *task = (struct journal_task *)job;
+    struct state *state = task->journal->state;
+    switch (task->type) {
+    case JOURNAL_COMMIT:
+        task->result = state_commit(state, task->changes, task->count, &task->err);
+        break;
+    case JOURNAL_LOAD:
+        task->result = state_load(state, task->account, task->folder, task->uidvalidity,
+                                  &task->loaded, &task->err);
+        break;
+    case JOURNAL_PRUNE:
+        task->result = state_prune_old(state, task->folder_id, task->keep, &task->err);
+        break;
+    }
+}
+
+static void journal_report(struct journal *journal, struct journal_task *task)
+{
+    if (task->type == JOURNAL_LOAD) {
+        task->loaded_cb(task->owner, task->result < 0 ? NULL : &task->loaded, &task->err);
+        return;
+    }
+    if (task->result < 0) {
+        journal->failed = true;
+        journal->events->failed(journal->ctx, &task->err);
+        return;
+    }
+    for (size_t i = 0; i < task->count; i++)
+        journal->events->committed(task->owners[i], &task->changes[i]);
+}
+
+static void journal_done(struct net_job *job)
+{
+    struct journal_task *task = (struct journal_task *)job;
+    struct journal *journal = task->journal;
+    journal->busy = false;
+    if (!journal->closing && !journal->failed)
+        journal_report(journal, task);
+    else if (task->type == JOURNAL_LOAD && task->result == 0)
+        state_folder_release(&task->loaded);
+    journal_task_free(task);
+    if (!journal->closing)
+        net_deferred_schedule(journal->pump);
+}
+
+static void journal_pump(void *ctx)
+{
+    struct journal *journal = ctx;
+    if (journal->busy || journal->failed || !journal->first)
+        return;
+    struct journal_task *task = journal->first;
+    journal->first = task->next;
+    if (!journal->first)
+        journal->last = NULL;
+    journal->busy = true;
+    net_worker_submit(journal->worker, &task->job);
+}
+
+struct journal *journal_new(struct net_loop *loop, struct state *state,
+                            const struct journal_events *events, void *ctx)
+{
+    struct journal *journal = mem_new(struct journal);
+    journal->worker = net_worker_new(loop);
+    journal->state = state;
+    journal->events = events;
+    journal->ctx = ctx;
+    journal->pump = net_deferred_new(loop, journal_pump, journal);
+    return journal;
+}
+
+void journal_free(struct journal *journal)
+{
+    if (!journal)
+        return;
+    journal->closing = true;
+    net_worker_free(journal->worker);
+    net_deferred_free(journal->pump);
+    while (journal->first) {
+        struct journal_task *task = journal->first;
+        journal->first = task->next;
+        journal_task_free(task);
+    }
+    free(journal);
+}
+
+static struct journal_task *journal_append(struct journal *journal, enum journal_task_type type)
+{
+    struct journal_task *task = mem_new(struct journal_task);
+    task->job.work = journal_work;
+    task->job.done = journal_done;
+    task->journal = journal;
+    task->type = type;
+    if (journal->last)
+        journal->last->next = task;
+    else
+        journal->first = task;
+    journal->last = task;
+    net_deferred_schedule(journal->pump);
+    return task;
+}
+
+void journal_load(struct journal *journal, const char *account, const char *folder,
+                  uint32_t uidvalidity,
+                  void (*loaded)(void *owner, struct state_folder *moved, const struct err *err),
+                  void *owner)
+{
+    struct journal_task *task = journal_append(journal, JOURNAL_LOAD);
+    task->account = mem_strdup(account);
+    task->folder = mem_strdup(folder);
+    task->uidvalidity = uidvalidity;
+    task->loaded_cb = loaded;
+    task->owner = owner;
+}
+
+/* The task that a change joins: the last in line, when it is a commit with room. */
+static struct journal_task *journal_open_batch(struct journal *journal)
+{
+    struct journal_task *last = journal->last;
+    if (last && last->type == JOURNAL_COMMIT && last->count < JOURNAL_BATCH_MAX)
+        return last;
+
+    struct journal_task *task = journal_append(journal, JOURNAL_COMMIT);
+    task->changes = mem_realloc_array(NULL, JOURNAL_BATCH_MAX, sizeof *task->changes);
+    task->owners = mem_realloc_array(NULL, JOURNAL_BATCH_MAX, sizeof *task->owners);
+    return task;
+}
+
+void journal_add(struct journal *journal, void *owner, const struct state_change *change)
+{
+    struct journal_task *task = journal_open_batch(journal);
+    struct state_change *copy = &task->changes[task->count];
+    *copy = *change;
+    copy->note = mem_strdup(change->note);
+    copy->limit = mem_strdup(change->limit);
+    task->owners[task->count++] = owner;
+}
+
+void journal_prune_old(struct journal *journal, int64_t folder, size_t keep)
+{
+    struct journal_task *task = journal_append(journal, JOURNAL_PRUNE);
+    task->folder_id = folder;
+    task->keep = keep;
+}

@@ -1,0 +1,41 @@
+/* collect/journal.h: the state, worked on a thread of its own, so that no disk ever stops the
+ * loop. What comes while a commit is on its way goes together into the next. */
+#ifndef COLLECT_JOURNAL_H
+#define COLLECT_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "state/state.h"
+
+struct net_loop;
+struct journal;
+
+struct journal_events {
+    /* One change of `owner` is durable. */
+    void (*committed)(void *owner, const struct state_change *change);
+    /* The state cannot be written: nothing of this or any later change is on record, no further
+     * event comes. Called once. */
+    void (*failed)(void *ctx, const struct err *err);
+};
+
+/* The state belongs to the caller and is used by no one else while the journal lives. */
+struct journal *journal_new(struct net_loop *loop, struct state *state,
+                            const struct journal_events *events, void *ctx);
+/* Waits for the commit that is on its way, then frees; owners hear nothing more. */
+void journal_free(struct journal *journal);
+
+/* Loads a folder's knowledge, after all changes added before. `loaded` gets the folder (its
+ * content belongs to the callee, who releases it) or NULL and why. */
+void journal_load(struct journal *journal, const char *account, const char *folder,
+                  uint32_t uidvalidity,
+                  void (*loaded)(void *owner, struct state_folder *moved, const struct err *err),
+                  void *owner);
+/* Adds a change; its texts are copied. `owner` hears of it through `committed`, and must live
+ * until then. */
+void journal_add(struct journal *journal, void *owner, const struct state_change *change);
+/* Forgets old hashes over `keep`, see state_prune_old(). Nobody hears of it. */
+void journal_prune_old(struct journal *journal, int64_t folder, size_t keep);
+
+#endif

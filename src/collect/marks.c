@@ -1,0 +1,298 @@
+#include "collect/marks.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "collect/folder.h"
+
+const char MARKS_NOTE_COPIED[] = "copied";
+const char MARKS_NOTE_FLAGGED[] = "flagged";
+
+enum {
+    MARKS_SET_OCTETS = 900,
+    MARKS_ENOUGH = 64, /* while more mail comes, small steps are not worth their round trip */
+};
+
+void marks_init(struct marks *marks, struct folder *folder, const struct collect_account *account)
+{
+    static const char *const names[] = {"seen", "none", "delete", "move:", "keyword:"};
+    *marks = (struct marks){.folder = folder, .account = account};
+    snprintf(marks->action, sizeof marks->action, "%s%s", names[account->after],
+             account->after_name ? account->after_name : "");
+}
+
+void marks_release(struct marks *marks)
+{
+    imap_uidset_release(&marks->due);
+    imap_uidset_release(&marks->copied);
+    imap_uidset_release(&marks->active);
+    imap_uidset_release(&marks->flagged);
+    found_release(&marks->deleted);
+}
+
+void marks_attach(struct marks *marks, struct imap_session *session, const char *target)
+{
+    marks->session = session;
+    marks->target = target;
+}
+
+void marks_detach(struct marks *marks)
+{
+    marks->session = NULL;
+    marks->state = MARKS_IDLE;
+    marks->command = 0;
+    marks->swept = false;
+    imap_uidset_clear(&marks->due);
+    imap_uidset_clear(&marks->copied);
+    imap_uidset_clear(&marks->active);
+    imap_uidset_clear(&marks->flagged);
+    found_release(&marks->deleted);
+}
+
+bool marks_writes(const struct marks *marks)
+{
+    return marks->account->after != COLLECT_AFTER_NONE;
+}
+
+bool marks_expunges(const struct marks *marks)
+{
+    return marks->account->after == COLLECT_AFTER_DELETE ||
+           marks->account->after == COLLECT_AFTER_MOVE;
+}
+
+void marks_add(struct marks *marks, uint32_t uid, bool copied)
+{
+    imap_uidset_add(copied ? &marks->copied : &marks->due, uid, uid);
+}
+
+static bool marks_has(const struct marks *marks, unsigned cap)
+{
+    return imap_session_caps(marks->session) & cap;
+}
+
+/* The text of the active set. It was made by imap_uidset_take_text() within its limit, so the
+ * whole of it fits again. */
+static char *marks_active_text(const struct marks *marks, struct buf *text)
+{
+    struct imap_uidset copy = {0};
+    for (size_t i = 0; i < marks->active.count; i++)
+        imap_uidset_add(&copy, marks->active.ranges[i].first, marks->active.ranges[i].last);
+    imap_uidset_take_text(&copy, text, MARKS_SET_OCTETS);
+    imap_uidset_release(&copy);
+    return buf_cstr(text);
+}
+
+/* Moves as many mails as fit one command from `from` to the active set. */
+static void marks_activate(struct marks *marks, struct imap_uidset *from)
+{
+    struct buf text = {0};
+    imap_uidset_take_text(from, &text, MARKS_SET_OCTETS);
+    imap_uidset_clear(&marks->active);
+    imap_uidset_parse(&marks->active, (char *)text.data, text.len, SIZE_MAX);
+    buf_release(&text);
+}
+
+/* Entering a state issues its command. */
+static void marks_enter(struct marks *marks, enum marks_state state)
+{
+    struct imap_session *session = marks->session;
+    struct buf text = {0};
+    const char *set = marks_active_text(marks, &text);
+    char keyword[320];
+    marks->state = state;
+    marks->command = 0;
+    switch (state) {
+    case MARKS_IDLE:
+        imap_uidset_clear(&marks->active);
+        break;
+    case MARKS_STORING:
+        snprintf(keyword, sizeof keyword, "+FLAGS.SILENT (%s)",
+                 marks->account->after_name ? marks->account->after_name : "\\Seen");
+        marks->command = imap_session_uid_store(session, set, keyword);
+        break;
+    case MARKS_MOVING:
+        marks->command = imap_session_uid_move(session, set, marks->target);
+        break;
+    case MARKS_CREATING:
+        marks->created = true;
+        marks->command = imap_session_create(session, marks->target);
+        break;
+    case MARKS_COPYING:
+        marks->command = imap_session_uid_copy(session, set, marks->target);
+        break;
+    case MARKS_DELETING:
+        marks->command = imap_session_uid_store(session, set, "+FLAGS.SILENT (\\Deleted)");
+        break;
+    case MARKS_EXPUNGING:
+        marks->command = imap_session_uid_expunge(session, set);
+        break;
+    case MARKS_LOOKING:
+        marks->swept = true;
+        found_release(&marks->deleted);
+        marks->command = imap_session_uid_search(session, "DELETED");
+        break;
+    case MARKS_SWEEPING:
+        marks->command = imap_session_expunge(session);
+        break;
+    }
+    buf_release(&text);
+}
+
+/* The first step for mails that are due. */
+static enum marks_state marks_first_step(const struct marks *marks)
+{
+    switch (marks->account->after) {
+    case COLLECT_AFTER_MOVE:
+        return marks_has(marks, IMAP_CAP_MOVE) ? MARKS_MOVING : MARKS_COPYING;
+    case COLLECT_AFTER_DELETE:
+        return MARKS_DELETING;
+    default:
+        return MARKS_STORING;
+    }
+}
+
+void marks_next(struct marks *marks, bool last)
+{
+    if (!marks->session || marks->state != MARKS_IDLE || marks->refused)
+        return;
+    if (marks->copied.count) {
+        marks_activate(marks, &marks->copied);
+        marks_enter(marks, MARKS_DELETING);
+    } else if (marks->due.count && (last || imap_uidset_size(&marks->due) >= MARKS_ENOUGH)) {
+        marks_activate(marks, &marks->due);
+        marks_enter(marks, marks_first_step(marks));
+    } else if (last && marks->flagged.count && !marks->swept) {
+        marks_enter(marks, MARKS_LOOKING);
+    }
+}
+
+bool marks_idle(const struct marks *marks)
+{
+    if (marks->refused || !marks->session)
+        return marks->state == MARKS_IDLE;
+    return marks->state == MARKS_IDLE && !marks->due.count && !marks->copied.count &&
+           (!marks->flagged.count || marks->swept);
+}
+
+static void marks_record(struct marks *marks, struct imap_uidset *set, enum state_change_type type,
+                         const char *note)
+{
+    for (size_t i = 0; i < set->count; i++)
+        for (uint64_t uid = set->ranges[i].first; uid <= set->ranges[i].last; uid++)
+            folder_record(marks->folder,
+                          &(struct state_change){.type = type, .uid = (uint32_t)uid, .note = note});
+}
+
+static void marks_refuse(struct marks *marks, const char *what, const struct imap_event *event)
+{
+    marks->refused = true;
+    err_set(&marks->err, ERR_GIVE_UP, "delivered mails could not be %s: the server answered %s %s",
+            what, imap_status_name(event->status), event->text);
+    marks_enter(marks, MARKS_IDLE);
+}
+
+/* Is all that is \Deleted in the folder ours? */
+static bool marks_all_ours(struct marks *marks)
+{
+    struct imap_uidset deleted = {0};
+    found_take(&marks->deleted, &deleted);
+    bool ours = true;
+    for (size_t i = 0; i < deleted.count && ours; i++)
+        for (uint64_t uid = deleted.ranges[i].first; uid <= deleted.ranges[i].last && ours; uid++)
+            ours = imap_uidset_contains(&marks->flagged, (uint32_t)uid);
+    imap_uidset_release(&deleted);
+    return ours;
+}
+
+static void marks_deleted_done(struct marks *marks)
+{
+    if (marks_has(marks, IMAP_CAP_UIDPLUS)) {
+        marks_enter(marks, MARKS_EXPUNGING);
+        return;
+    }
+    for (size_t i = 0; i < marks->active.count; i++)
+        imap_uidset_add(&marks->flagged, marks->active.ranges[i].first,
+                        marks->active.ranges[i].last);
+    marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);
+    marks_enter(marks, MARKS_IDLE);
+}
+
+static void marks_looked(struct marks *marks)
+{
+    if (marks_all_ours(marks)) {
+        marks_enter(marks, MARKS_SWEEPING);
+        return;
+    }
+    folder_warn(marks->folder, "messages stay flagged \\Deleted: the server has no UIDPLUS, and an "
+                               "EXPUNGE would remove other messages that are flagged \\Deleted");
+    marks_enter(marks, MARKS_IDLE);
+}
+
+static void marks_succeeded(struct marks *marks)
+{
+    switch (marks->state) {
+    case MARKS_STORING:
+        marks_record(marks, &marks->active, STATE_SET_NOTE, marks->action);
+        marks_enter(marks, MARKS_IDLE);
+        break;
+    case MARKS_MOVING:
+    case MARKS_EXPUNGING:
+        marks_record(marks, &marks->active, STATE_FORGET, NULL);
+        marks_enter(marks, MARKS_IDLE);
+        break;
+    case MARKS_CREATING:
+        marks_enter(marks, marks_first_step(marks));
+        break;
+    case MARKS_COPYING:
+        /* A crash before the delete must not lead to a second copy. */
+        marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_COPIED);
+        marks_enter(marks, MARKS_DELETING);
+        break;
+    case MARKS_DELETING:
+        marks_deleted_done(marks);
+        break;
+    case MARKS_LOOKING:
+        marks_looked(marks);
+        break;
+    case MARKS_SWEEPING:
+        marks_record(marks, &marks->flagged, STATE_FORGET, NULL);
+        imap_uidset_clear(&marks->flagged);
+        marks_enter(marks, MARKS_IDLE);
+        break;
+    case MARKS_IDLE:
+        break;
+    }
+}
+
+void marks_done(struct marks *marks, const struct imap_event *event)
+{
+    static const char *const whats[] = {
+        [MARKS_IDLE] = "",
+        [MARKS_STORING] = "marked",
+        [MARKS_MOVING] = "moved",
+        [MARKS_CREATING] = "moved",
+        [MARKS_COPYING] = "moved",
+        [MARKS_DELETING] = "deleted",
+        [MARKS_EXPUNGING] = "expunged",
+        [MARKS_LOOKING] = "expunged",
+        [MARKS_SWEEPING] = "expunged",
+    };
+    if (event->status == IMAP_OK)
+        marks_succeeded(marks);
+    else if ((marks->state == MARKS_MOVING || marks->state == MARKS_COPYING) &&
+             event->code == IMAP_CODE_TRYCREATE && !marks->created)
+        marks_enter(marks, MARKS_CREATING);
+    else
+        marks_refuse(marks, whats[marks->state], event);
+}
+
+void marks_found_deleted(struct marks *marks, const struct imap_response *response)
+{
+    found_add(&marks->deleted, response);
+}
+
+bool marks_looking(const struct marks *marks)
+{
+    return marks->state == MARKS_LOOKING;
+}

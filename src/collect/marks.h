@@ -1,0 +1,84 @@
+/* collect/marks.h: what is done to delivered mails in their mailbox. Internal.
+ *
+ * Only mails whose delivery is on record come here. One step of commands is on its way at a time;
+ * what becomes due meanwhile goes together into the next.
+ *
+ *   seen, keyword:  UID STORE
+ *   delete:         UID STORE \Deleted, then UID EXPUNGE (RFC 4315) of exactly these; without
+ *                   UIDPLUS a plain EXPUNGE at the end, if nobody else's mail would go with them
+ *   move:           UID MOVE (RFC 6851); without it UID COPY, and then as for delete */
+#ifndef COLLECT_MARKS_H
+#define COLLECT_MARKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "collect/account.h"
+#include "collect/found.h"
+#include "imap/session.h"
+#include "imap/uidset.h"
+
+struct folder;
+
+enum marks_state {
+    MARKS_IDLE,
+    MARKS_STORING,   /* flags that are all there is to do */
+    MARKS_MOVING,    /* UID MOVE */
+    MARKS_CREATING,  /* the target of a move, after [TRYCREATE] */
+    MARKS_COPYING,   /* UID COPY */
+    MARKS_DELETING,  /* UID STORE \Deleted */
+    MARKS_EXPUNGING, /* UID EXPUNGE */
+    MARKS_LOOKING,   /* UID SEARCH DELETED: is there anybody else's? */
+    MARKS_SWEEPING,  /* EXPUNGE */
+};
+
+struct marks {
+    struct folder *folder;
+    struct imap_session *session; /* NULL while there is no connection */
+    const struct collect_account *account;
+    const char *target; /* of a move, as servers write it; owned by the mailbox */
+    char action[300];   /* names the finished action in the state: "seen", "move:Trash" */
+    enum marks_state state;
+    uint32_t command;
+    bool created;               /* the target was created already: not twice */
+    bool swept;                 /* the look for a plain EXPUNGE was taken */
+    struct imap_uidset due;     /* to be done */
+    struct imap_uidset copied;  /* to be done, but for the copy */
+    struct imap_uidset active;  /* of the step on its way */
+    struct imap_uidset flagged; /* \Deleted by us, waiting for a plain EXPUNGE */
+    struct found deleted;       /* what the server says is \Deleted */
+    struct err err;             /* the first refusal; nothing more is marked after it */
+    bool refused;
+};
+
+void marks_init(struct marks *marks, struct folder *folder, const struct collect_account *account);
+void marks_release(struct marks *marks);
+/* A new connection, the folder selected. */
+void marks_attach(struct marks *marks, struct imap_session *session, const char *target);
+/* The connection is gone; so is what was due, which the state remembers. */
+void marks_detach(struct marks *marks);
+
+/* A mail is due; `copied`: its copy was made in an earlier run. */
+void marks_add(struct marks *marks, uint32_t uid, bool copied);
+/* Issues the next step if none is on its way. `last`: nothing more will become due. */
+void marks_next(struct marks *marks, bool last);
+/* The answer to marks->command. */
+void marks_done(struct marks *marks, const struct imap_event *event);
+/* A part of a search result, while marks_looking(). */
+void marks_found_deleted(struct marks *marks, const struct imap_response *response);
+bool marks_looking(const struct marks *marks);
+/* Nothing is due or on its way (or all was refused). */
+bool marks_idle(const struct marks *marks);
+
+/* Does the folder have to be opened for writing? */
+bool marks_writes(const struct marks *marks);
+/* Is this action one that expunges? */
+bool marks_expunges(const struct marks *marks);
+
+/* The note of a mail that is copied and not yet deleted, and of one left \Deleted. */
+extern const char MARKS_NOTE_COPIED[];
+extern const char MARKS_NOTE_FLAGGED[];
+
+#endif

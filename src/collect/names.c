@@ -1,0 +1,60 @@
+#include "collect/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "imap/encode.h"
+
+void folder_name_init(struct folder_name *name, const char *configured)
+{
+    *name = (struct folder_name){.special = imap_attr_parse(configured, strlen(configured))};
+    if (name->special)
+        return;
+    /* INBOX is the one name whose case does not matter (RFC 9051 section 5.1); the state must not
+     * know it twice. */
+    name->name = mem_strdup(strcasecmp(configured, "INBOX") ? configured : "INBOX");
+    struct buf mailbox = {0};
+    if (imap_utf7_encode(&mailbox, name->name, strlen(name->name)))
+        name->mailbox = mem_strdup(buf_cstr(&mailbox));
+    else
+        name->mailbox = mem_strdup(name->name);
+    buf_release(&mailbox);
+}
+
+void folder_name_release(struct folder_name *name)
+{
+    free(name->name);
+    free(name->mailbox);
+    *name = (struct folder_name){0};
+}
+
+void folder_name_offer(struct folder_name *name, const struct imap_response *list)
+{
+    if (!name->special || name->mailbox || !(list->attrs & name->special) ||
+        (list->attrs & IMAP_ATTR_NOSELECT) || memchr(list->name, '\0', list->name_len))
+        return;
+    name->mailbox = mem_strndup(list->name, list->name_len);
+    struct buf decoded = {0};
+    if (imap_utf7_decode(&decoded, list->name, list->name_len))
+        name->name = mem_strdup(buf_cstr(&decoded));
+    else
+        name->name = mem_strdup(name->mailbox);
+    buf_release(&decoded);
+}
+
+bool folder_name_resolved(const struct folder_name *name)
+{
+    return name->mailbox;
+}
+
+void folder_name_reset(struct folder_name *name)
+{
+    if (!name->special)
+        return;
+    unsigned special = name->special;
+    folder_name_release(name);
+    name->special = special;
+}

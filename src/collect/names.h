@@ -1,0 +1,31 @@
+/* collect/names.h: from the folders of a configuration to those of a server. Internal.
+ *
+ * A configured folder is a name in UTF-8 or a special use (RFC 6154: "\Junk"). Names are encoded
+ * by themselves; special uses need the server's LIST. */
+#ifndef COLLECT_NAMES_H
+#define COLLECT_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "imap/response.h"
+
+/* One configured folder. */
+struct folder_name {
+    unsigned special; /* enum imap_attr, 0: a plain name */
+    char *name;       /* UTF-8; NULL while a special use is not resolved */
+    char *mailbox;    /* as the server writes it; NULL likewise */
+};
+
+/* `configured` outlives the call only. */
+void folder_name_init(struct folder_name *name, const char *configured);
+void folder_name_release(struct folder_name *name);
+/* Takes a LIST response: if it is the special use that is looked for, the name is resolved. The
+ * first one wins. */
+void folder_name_offer(struct folder_name *name, const struct imap_response *list);
+bool folder_name_resolved(const struct folder_name *name);
+/* Forgets what LIST said: a new connection asks anew. */
+void folder_name_reset(struct folder_name *name);
+
+#endif

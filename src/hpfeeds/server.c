@@ -1,0 +1,152 @@
+#include "hpfeeds/server.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum {
+    HPFEEDS_NONCE_MAX = 64,
+    HPFEEDS_STRING_MAX = 255,
+    HPFEEDS_AUTH_MAX = HPFEEDS_HEADER + 1 + HPFEEDS_STRING_MAX + HPFEEDS_DIGEST,
+};
+
+/* GREETED --AUTH--> CHECKING --hpfeeds_server_check() true--> READY; all --broken--> FAILED. */
+enum hpfeeds_server_state {
+    HPFEEDS_SERVER_GREETED,  /* INFO is in the output: AUTH has to come */
+    HPFEEDS_SERVER_CHECKING, /* AUTH was handed out and has not been found right */
+    HPFEEDS_SERVER_READY,    /* `ident` is set */
+    HPFEEDS_SERVER_FAILED,
+};
+
+struct hpfeeds_server {
+    enum hpfeeds_server_state state;
+    char *ident;
+    uint8_t nonce[HPFEEDS_NONCE_MAX];
+    size_t nonce_len;
+    size_t frame_max;
+    struct hpfeeds_decoder decoder;
+    struct buf output;
+};
+
+struct hpfeeds_server *hpfeeds_server_new(const char *name, const uint8_t *nonce, size_t nonce_len,
+                                          size_t frame_max)
+{
+    assert(nonce_len >= 4 && nonce_len <= HPFEEDS_NONCE_MAX);
+    struct hpfeeds_server *server = mem_new(struct hpfeeds_server);
+    server->state = HPFEEDS_SERVER_GREETED;
+    memcpy(server->nonce, nonce, nonce_len);
+    server->nonce_len = nonce_len;
+    server->frame_max = frame_max;
+    /* Who has not shown a secret gets no memory for large frames. */
+    hpfeeds_decoder_init(&server->decoder,
+                         frame_max < HPFEEDS_AUTH_MAX ? frame_max : HPFEEDS_AUTH_MAX);
+    hpfeeds_add_info(&server->output, name, nonce, nonce_len);
+    return server;
+}
+
+void hpfeeds_server_free(struct hpfeeds_server *server)
+{
+    if (!server)
+        return;
+    free(server->ident);
+    hpfeeds_decoder_release(&server->decoder);
+    buf_release(&server->output);
+    free(server);
+}
+
+void hpfeeds_server_feed(struct hpfeeds_server *server, const uint8_t *data, size_t len)
+{
+    if (server->state != HPFEEDS_SERVER_FAILED)
+        hpfeeds_decoder_feed(&server->decoder, data, len);
+}
+
+/* A NUL would cut the name short wherever it is kept as a C string; a longer channel than 255
+ * bytes cannot be published to. */
+static int hpfeeds_server_check_name(const char *what, const char *name, size_t len,
+                                     struct err *err)
+{
+    if (!len || len > HPFEEDS_STRING_MAX)
+        return err_set(err, ERR_GIVE_UP, "%s of %zu bytes", what, len);
+    if (memchr(name, '\0', len) || !text_is_utf8(name, len))
+        return err_set(err, ERR_GIVE_UP, "%s is not valid UTF-8 text", what);
+    return 0;
+}
+
+static int hpfeeds_server_check_names(const struct hpfeeds_frame *frame, struct err *err)
+{
+    if (hpfeeds_server_check_name("ident", frame->ident, frame->ident_len, err))
+        return -1;
+    if (frame->opcode == HPFEEDS_AUTH)
+        return 0;
+    return hpfeeds_server_check_name("channel", frame->channel, frame->channel_len, err);
+}
+
+static int hpfeeds_server_handle(struct hpfeeds_server *server, const struct hpfeeds_frame *frame,
+                                 struct hpfeeds_server_event *ret_event, struct err *err)
+{
+    enum hpfeeds_server_event_type type = HPFEEDS_SERVER_AUTH;
+    if (server->state == HPFEEDS_SERVER_CHECKING)
+        return err_set(err, ERR_GIVE_UP, "not authenticated");
+    if (server->state == HPFEEDS_SERVER_GREETED && frame->opcode != HPFEEDS_AUTH)
+        return err_set(err, ERR_GIVE_UP, "the first message must be AUTH");
+    if (server->state == HPFEEDS_SERVER_READY) {
+        if (frame->opcode == HPFEEDS_PUBLISH)
+            type = HPFEEDS_SERVER_PUBLISH;
+        else if (frame->opcode == HPFEEDS_SUBSCRIBE)
+            type = HPFEEDS_SERVER_SUBSCRIBE;
+        else if (frame->opcode == HPFEEDS_UNSUBSCRIBE)
+            type = HPFEEDS_SERVER_UNSUBSCRIBE;
+        else
+            return err_set(err, ERR_GIVE_UP, "unexpected opcode %u", (unsigned)frame->opcode);
+    }
+    if (hpfeeds_server_check_names(frame, err))
+        return -1;
+    if (type == HPFEEDS_SERVER_AUTH)
+        server->state = HPFEEDS_SERVER_CHECKING;
+    *ret_event = (struct hpfeeds_server_event){.type = type, .frame = *frame};
+    return 1;
+}
+
+int hpfeeds_server_next(struct hpfeeds_server *server, struct hpfeeds_server_event *ret_event,
+                        struct err *err)
+{
+    if (server->state == HPFEEDS_SERVER_FAILED)
+        return err_set(err, ERR_GIVE_UP, "the protocol was broken earlier");
+    struct hpfeeds_frame frame;
+    int got = hpfeeds_decoder_next(&server->decoder, &frame, err);
+    if (got > 0)
+        got = hpfeeds_server_handle(server, &frame, ret_event, err);
+    if (got < 0)
+        server->state = HPFEEDS_SERVER_FAILED;
+    return got;
+}
+
+bool hpfeeds_server_check(struct hpfeeds_server *server, const struct hpfeeds_frame *auth,
+                          const char *secret)
+{
+    uint8_t expected[HPFEEDS_DIGEST];
+    hpfeeds_digest(expected, server->nonce, server->nonce_len, secret ? secret : "");
+    bool right = auth->payload_len == sizeof expected &&
+                 !CRYPTO_memcmp(auth->payload, expected, sizeof expected);
+    if (!secret || !right || server->state != HPFEEDS_SERVER_CHECKING)
+        return false;
+    server->ident = mem_strndup(auth->ident, auth->ident_len);
+    server->state = HPFEEDS_SERVER_READY;
+    hpfeeds_decoder_set_max(&server->decoder, server->frame_max);
+    return true;
+}
+
+const char *hpfeeds_server_ident(const struct hpfeeds_server *server)
+{
+    return server->ident;
+}
+
+struct buf *hpfeeds_server_output(struct hpfeeds_server *server)
+{
+    return &server->output;
+}

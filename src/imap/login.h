@@ -1,0 +1,74 @@
+/* imap/login.h: from the greeting to a session that is logged in. No I/O.
+ *
+ *   GREETING → CAPABILITY → STARTTLS → TLS → CAPABILITY → AUTH → CAPABILITY_AGAIN → READY
+ *
+ * CAPABILITY is left out where the greeting said it, CAPABILITY_AGAIN where the answer to AUTH
+ * did; STARTTLS and TLS are for IMAP_SECURITY_STARTTLS alone; PREAUTH skips AUTH. Invariants:
+ *   GREETING, CAPABILITY, STARTTLS: no byte of user or password has left.
+ *   TLS: nothing is in flight, nothing is read.
+ *   AUTH and behind it: the bytes go through TLS, or `security` is NONE.
+ *   CAPABILITY_AGAIN, READY: user and password are wiped. */
+#ifndef IMAP_LOGIN_H
+#define IMAP_LOGIN_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "imap/command.h"
+#include "imap/response.h"
+#include "imap/session.h"
+#include "sasl/sasl.h"
+
+enum imap_login_state {
+    IMAP_LOGIN_GREETING,
+    IMAP_LOGIN_CAPABILITY,
+    IMAP_LOGIN_STARTTLS,
+    IMAP_LOGIN_TLS,
+    IMAP_LOGIN_AUTH,
+    IMAP_LOGIN_CAPABILITY_AGAIN,
+    IMAP_LOGIN_READY,
+};
+
+struct imap_login {
+    enum imap_login_state state;
+    enum imap_security security;
+    enum imap_auth auth;
+    bool secured;   /* the bytes pass through TLS */
+    bool cancelled; /* AUTHENTICATE was ended by us, with "*" */
+    char *user;     /* NULL when no longer needed */
+    char *password;
+    struct sasl_client *sasl; /* while AUTHENTICATE is in flight */
+    unsigned caps;            /* enum imap_cap */
+    bool caps_known;          /* `caps` were said in this state of the connection */
+    unsigned untagged;        /* responses before READY */
+};
+
+/* What the session has to do next; negative for a failure. */
+enum imap_login_step {
+    IMAP_LOGIN_MORE, /* nothing: wait for more */
+    IMAP_LOGIN_STEP_TLS,
+    IMAP_LOGIN_STEP_READY,
+};
+
+void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings);
+void imap_login_release(struct imap_login *login);
+/* Keeps capabilities, wherever they were said. */
+void imap_login_learn(struct imap_login *login, unsigned caps);
+
+/* An untagged response before READY. */
+int imap_login_untagged(struct imap_login *login, struct imap_commands *commands,
+                        const struct imap_response *response, struct err *err);
+/* The tagged answer to one of the session's own commands. */
+int imap_login_answered(struct imap_login *login, struct imap_commands *commands,
+                        enum imap_command_kind kind, const struct imap_response *response,
+                        struct err *err);
+/* "+" for AUTHENTICATE. */
+int imap_login_challenged(struct imap_login *login, struct imap_commands *commands,
+                          struct imap_command *command, const struct imap_response *response,
+                          struct err *err);
+/* TLS stands. */
+void imap_login_secured(struct imap_login *login, struct imap_commands *commands);
+/* May words of the server be shown? Not while anybody could have put them there. */
+bool imap_login_trusted(const struct imap_login *login);
+
+#endif

@@ -1,0 +1,131 @@
+#include "imap/refusal.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "imap/encode.h"
+
+enum {
+    IMAP_PAUSE_MAX = 3600 * 1000
+};
+
+/* As Gmail, Outlook, Yahoo, Dovecot and Courier put it when waiting helps. */
+static const char *const imap_passing_words[] = {
+    "too many",  "simultaneous", "throttl",  "try again", "try later",      "temporar",
+    "unavailab", "rate limit",   "exceeded", "backoff",   "overload",       "busy",
+    "timed out", "timeout",      "later",    "internal",  "not responding", NULL,
+};
+
+static bool imap_words_passing(const char *text)
+{
+    for (size_t i = 0; imap_passing_words[i]; i++)
+        if (strcasestr(text, imap_passing_words[i]))
+            return true;
+    return false;
+}
+
+bool imap_refusal_final(const struct imap_response *response)
+{
+    switch (response->code) {
+    case IMAP_CODE_AUTHENTICATIONFAILED:
+    case IMAP_CODE_AUTHORIZATIONFAILED:
+    case IMAP_CODE_EXPIRED:
+    case IMAP_CODE_PRIVACYREQUIRED:
+    case IMAP_CODE_CONTACTADMIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum err_action imap_refusal_action(const struct imap_response *response)
+{
+    if (imap_refusal_final(response))
+        return ERR_GIVE_UP;
+    switch (response->code) {
+    case IMAP_CODE_UNAVAILABLE:
+    case IMAP_CODE_LIMIT:
+    case IMAP_CODE_THROTTLED:
+    case IMAP_CODE_INUSE:
+    case IMAP_CODE_SERVERBUG:
+        return ERR_RETRY_LATER;
+    default:
+        return imap_words_passing(response->text) ? ERR_RETRY_LATER : ERR_GIVE_UP;
+    }
+}
+
+msec_t imap_refusal_pause(const struct imap_response *response)
+{
+    static const char label[] = "backoff time:";
+    const char *at = strcasestr(response->text, label);
+    if (!at)
+        return 0;
+    at += sizeof label - 1;
+    at += strspn(at, " ");
+    size_t digits = strspn(at, "0123456789");
+    uint64_t value;
+    if (!digits)
+        return 0;
+    if (!num_parse_u64(at, digits, IMAP_PAUSE_MAX, &value))
+        return IMAP_PAUSE_MAX;
+    const char *unit = at + digits + strspn(at + digits, " ");
+    if (strncasecmp(unit, "sec", 3) == 0)
+        value *= 1000;
+    return value < IMAP_PAUSE_MAX ? value : IMAP_PAUSE_MAX;
+}
+
+/* Is `form` in the text? Wipes it. */
+static bool imap_words_hold(const struct imap_response *response, struct buf *form)
+{
+    bool found = form->len && memmem(response->text, response->text_len, form->data, form->len);
+    mem_wipe(form->data, form->cap);
+    buf_clear(form);
+    return found;
+}
+
+/* As it is, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN encode it. */
+static bool imap_words_hold_secret(const struct imap_response *response, const char *user,
+                                   const char *password)
+{
+    size_t len = strlen(password), user_len = strlen(user);
+    struct buf form = {0}, plain = {0};
+    buf_reserve_exact(&form, 2 * (user_len + len) + 16);
+    buf_reserve_exact(&plain, user_len + len + 2);
+
+    buf_add(&form, password, len);
+    bool found = imap_words_hold(response, &form);
+    imap_add_quoted(&form, password, len);
+    found = imap_words_hold(response, &form) || found;
+    base64_encode(&form, password, len);
+    found = imap_words_hold(response, &form) || found;
+    buf_add_byte(&plain, '\0');
+    buf_add(&plain, user, user_len);
+    buf_add_byte(&plain, '\0');
+    buf_add(&plain, password, len);
+    base64_encode(&form, plain.data, plain.len);
+    found = imap_words_hold(response, &form) || found;
+
+    mem_wipe(plain.data, plain.cap);
+    buf_release(&plain);
+    buf_release(&form);
+    return found;
+}
+
+char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
+                         const char *user, const char *password)
+{
+    if (password && *password && imap_words_hold_secret(response, user, password)) {
+        snprintf(out, cap, "(its words repeat the password)");
+        return out;
+    }
+    if (!response->text_len) {
+        snprintf(out, cap, "(no words)");
+        return out;
+    }
+    return text_escape(out, cap, response->text, response->text_len);
+}

@@ -1,0 +1,28 @@
+/* imap/refusal.h: what a server means when it says NO, BAD or BYE. */
+#ifndef IMAP_REFUSAL_H
+#define IMAP_REFUSAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/num.h"
+#include "imap/response.h"
+
+/* ERR_RETRY_LATER when code or words say that it is busy, throttling or out of order; else
+ * ERR_GIVE_UP: a person has to look. A code goes before words, which are anybody's guess. */
+enum err_action imap_refusal_action(const struct imap_response *response);
+
+/* Does its code say that trying again will not help? */
+bool imap_refusal_final(const struct imap_response *response);
+
+/* The pause asked for with "Suggested Backoff Time: 299961 milliseconds", at most an hour; 0 if
+ * none was. */
+msec_t imap_refusal_pause(const struct imap_response *response);
+
+/* The response's words, escaped for a log; a server that echoes the password, in whatever form
+ * it was sent, is not quoted. `password` may be NULL. Returns `out`. */
+char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
+                         const char *user, const char *password);
+
+#endif

@@ -1,0 +1,240 @@
+/* Accepting connections. */
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/conn_impl.h"
+
+enum {
+    NET_LISTENER_SHARE = 64,  /* accepted in one turn */
+    NET_LISTENER_REST = 1000, /* ms, when descriptors ran out */
+};
+
+/* A connection that has not shaken hands yet. */
+struct net_newcomer {
+    struct net_newcomer *prev, *next;
+    struct net_listener *listener;
+    struct net_conn *conn;
+};
+
+struct net_listener {
+    struct net_loop *loop;
+    struct net_tls *tls;
+    const struct net_listener_events *events;
+    void *ctx;
+    uv_poll_t poll;
+    uv_timer_t rest;
+    unsigned handles;
+    int fd; /* -1: freed */
+    uint16_t port;
+    struct net_newcomer newcomers; /* head of a circular list */
+};
+
+static void net_newcomer_free(struct net_newcomer *newcomer)
+{
+    newcomer->prev->next = newcomer->next;
+    newcomer->next->prev = newcomer->prev;
+    free(newcomer);
+}
+
+static void net_newcomer_ready(void *ctx)
+{
+    struct net_newcomer *newcomer = ctx;
+    struct net_listener *listener = newcomer->listener;
+    struct net_conn *conn = newcomer->conn;
+    net_newcomer_free(newcomer);
+    listener->events->accepted(listener->ctx, conn);
+}
+
+/* Who cannot shake hands was never here. */
+static void net_newcomer_failed(void *ctx, const struct err *err)
+{
+    (void)err;
+    struct net_newcomer *newcomer = ctx;
+    net_conn_close(newcomer->conn);
+    net_newcomer_free(newcomer);
+}
+
+static const struct net_conn_events net_newcomer_events = {
+    .ready = net_newcomer_ready,
+    .failed = net_newcomer_failed,
+};
+
+static void net_listener_welcome(struct net_listener *listener, int fd,
+                                 const union net_address *peer)
+{
+    net_socket_tune(fd);
+    if (!listener->tls) {
+        struct net_conn *conn = net_conn_accept(listener->loop, fd, peer, NULL, NULL, NULL);
+        listener->events->accepted(listener->ctx, conn);
+        return;
+    }
+    struct net_newcomer *newcomer = mem_new(struct net_newcomer);
+    newcomer->listener = listener;
+    newcomer->next = &listener->newcomers;
+    newcomer->prev = listener->newcomers.prev;
+    newcomer->prev->next = newcomer->next->prev = newcomer;
+    newcomer->conn =
+        net_conn_accept(listener->loop, fd, peer, listener->tls, &net_newcomer_events, newcomer);
+}
+
+static void net_listener_polled(uv_poll_t *poll, int status, int events);
+
+static void net_listener_rested(uv_timer_t *timer)
+{
+    struct net_listener *listener = timer->data;
+    uv_poll_start(&listener->poll, UV_READABLE, net_listener_polled);
+}
+
+/* The waiting connection keeps the socket readable: without the rest this would spin. */
+static void net_listener_rest(struct net_listener *listener)
+{
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->rest, net_listener_rested, NET_LISTENER_REST, 0);
+}
+
+static void net_listener_polled(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    struct net_listener *listener = poll->data;
+    if (status < 0) {
+        net_listener_rest(listener);
+        return;
+    }
+    for (int i = 0; i < NET_LISTENER_SHARE && listener->fd >= 0; i++) {
+        union net_address peer = {0};
+        socklen_t size = sizeof peer;
+        int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            net_listener_welcome(listener, fd, &peer);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            net_listener_rest(listener);
+            return;
+        } else if (errno != ECONNABORTED && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+/* A socket bound to `address` and listening, or -1 and errno. */
+static int net_listener_bind(const union net_address *address)
+{
+    int on = 1, off = 0;
+    int fd = net_socket_new(address->any.sa_family);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (address->any.sa_family == AF_INET6) /* "::" is all addresses, those of IPv4 too */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(fd, &address->any, net_address_size(address)) || listen(fd, SOMAXCONN)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* All addresses: "::" takes in IPv4, and where there is no IPv6 its own "0.0.0.0" does. */
+static int net_listener_bind_all(uint16_t port)
+{
+    union net_address any = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+    int fd = net_listener_bind(&any);
+    if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+        return fd;
+    any = (union net_address){.v4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+    return net_listener_bind(&any);
+}
+
+static int net_listener_bind_name(const char *host, uint16_t port, struct err *err)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char label[NET_LABEL_TEXT];
+    net_label(label, sizeof label, host, port);
+    int failed = getaddrinfo(host, NULL, &hints, &found);
+    if (failed)
+        return err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, gai_strerror(failed));
+    int fd = -1;
+    for (struct addrinfo *info = found; info && fd < 0; info = info->ai_next) {
+        union net_address address = {0};
+        memcpy(&address, info->ai_addr, info->ai_addrlen);
+        net_address_set_port(&address, port);
+        fd = net_listener_bind(&address);
+    }
+    if (fd < 0)
+        err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, net_errno_text(errno));
+    freeaddrinfo(found);
+    return fd;
+}
+
+static uint16_t net_listener_find_port(int fd)
+{
+    union net_address own = {0};
+    socklen_t size = sizeof own;
+    getsockname(fd, &own.any, &size);
+    return ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
+}
+
+int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, struct net_tls *tls,
+                     const struct net_listener_events *events, void *ctx,
+                     struct net_listener **ret_listener, struct err *err)
+{
+    int fd;
+    if (host && *host) {
+        fd = net_listener_bind_name(host, port, err);
+    } else if ((fd = net_listener_bind_all(port)) < 0) {
+        err_set(err, ERR_GIVE_UP, "cannot listen on port %u: %s", (unsigned)port,
+                net_errno_text(errno));
+    }
+    if (fd < 0)
+        return -1;
+
+    struct net_listener *listener = mem_new(struct net_listener);
+    listener->loop = loop;
+    listener->tls = tls ? net_tls_ref(tls) : NULL;
+    listener->events = events;
+    listener->ctx = ctx;
+    listener->fd = fd;
+    listener->port = net_listener_find_port(fd);
+    listener->newcomers.next = listener->newcomers.prev = &listener->newcomers;
+    listener->handles = 2;
+    listener->poll.data = listener->rest.data = listener;
+    uv_timer_init(&loop->uv, &listener->rest);
+    if (uv_poll_init(&loop->uv, &listener->poll, fd))
+        abort();
+    uv_poll_start(&listener->poll, UV_READABLE, net_listener_polled);
+    *ret_listener = listener;
+    return 0;
+}
+
+uint16_t net_listener_port(const struct net_listener *listener)
+{
+    return listener->port;
+}
+
+static void net_listener_closed(uv_handle_t *handle)
+{
+    struct net_listener *listener = handle->data;
+    if (!--listener->handles)
+        free(listener);
+}
+
+void net_listener_free(struct net_listener *listener)
+{
+    if (!listener)
+        return;
+    for (struct net_newcomer *newcomer = listener->newcomers.next, *next;
+         newcomer != &listener->newcomers; newcomer = next) {
+        next = newcomer->next;
+        net_newcomer_failed(newcomer, NULL);
+    }
+    uv_close((uv_handle_t *)&listener->poll, net_listener_closed);
+    uv_close((uv_handle_t *)&listener->rest, net_listener_closed);
+    close(listener->fd);
+    listener->fd = -1;
+    net_tls_unref(listener->tls);
+}

@@ -1,0 +1,155 @@
+#include "net/loop.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "net/loop_impl.h"
+#include "net/resolve.h"
+
+void net_task_init(struct net_task *task, void (*run)(void *owner), void *owner)
+{
+    *task = (struct net_task){.run = run, .owner = owner};
+}
+
+bool net_task_scheduled(const struct net_task *task)
+{
+    return task->next;
+}
+
+void net_task_cancel(struct net_task *task)
+{
+    if (!task->next)
+        return;
+    task->prev->next = task->next;
+    task->next->prev = task->prev;
+    task->prev = task->next = NULL;
+}
+
+static void net_loop_idled(uv_idle_t *idle)
+{
+    (void)idle; /* being active is all it is for */
+}
+
+void net_task_schedule(struct net_loop *loop, enum net_phase phase, struct net_task *task)
+{
+    if (task->next)
+        return;
+    struct net_task *head = &loop->phases[phase];
+    task->next = head;
+    task->prev = head->prev;
+    head->prev->next = task;
+    head->prev = task;
+    uv_idle_start(&loop->idle, net_loop_idled);
+}
+
+/* Takes the list as it is first: what schedules itself anew waits for the next turn, and the
+ * sockets get their share in between. */
+static void net_loop_run_phase(struct net_task *head)
+{
+    if (head->next == head)
+        return;
+    struct net_task batch = *head;
+    batch.next->prev = &batch;
+    batch.prev->next = &batch;
+    head->next = head->prev = head;
+    while (batch.next != &batch) {
+        struct net_task *task = batch.next;
+        net_task_cancel(task);
+        task->run(task->owner);
+    }
+}
+
+static void net_loop_end_turn(uv_prepare_t *prepare)
+{
+    struct net_loop *loop = prepare->data;
+    bool empty = true;
+    for (int i = 0; i < NET_PHASE_COUNT; i++)
+        net_loop_run_phase(&loop->phases[i]);
+    for (int i = 0; i < NET_PHASE_COUNT; i++)
+        empty = empty && loop->phases[i].next == &loop->phases[i];
+    if (empty)
+        uv_idle_stop(&loop->idle);
+}
+
+struct net_loop *net_loop_new(void)
+{
+    struct net_loop *loop = mem_new(struct net_loop);
+    signal(SIGPIPE, SIG_IGN);
+    if (uv_loop_init(&loop->uv))
+        abort();
+    for (int i = 0; i < NET_PHASE_COUNT; i++)
+        loop->phases[i].next = loop->phases[i].prev = &loop->phases[i];
+    uv_idle_init(&loop->uv, &loop->idle);
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    loop->prepare.data = loop;
+    uv_prepare_start(&loop->prepare, net_loop_end_turn);
+    uv_unref((uv_handle_t *)&loop->prepare);
+    loop->resolver = net_resolver_new(loop);
+    return loop;
+}
+
+void net_loop_free(struct net_loop *loop)
+{
+    if (!loop)
+        return;
+    net_resolver_free(loop->resolver);
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    int closed = uv_loop_close(&loop->uv);
+    assert(!closed); /* else the caller forgot something that is still open */
+    (void)closed;
+    free(loop);
+}
+
+void net_loop_run(struct net_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void net_loop_stop(struct net_loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+msec_t net_loop_now(const struct net_loop *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+struct net_deferred {
+    struct net_loop *loop;
+    struct net_task task;
+    void (*run)(void *ctx);
+    void *ctx;
+};
+
+/* The owner may free the deferred in `run`: nothing of it is touched afterwards. */
+static void net_deferred_run(void *owner)
+{
+    struct net_deferred *deferred = owner;
+    deferred->run(deferred->ctx);
+}
+
+struct net_deferred *net_deferred_new(struct net_loop *loop, void (*run)(void *ctx), void *ctx)
+{
+    struct net_deferred *deferred = mem_new(struct net_deferred);
+    *deferred = (struct net_deferred){.loop = loop, .run = run, .ctx = ctx};
+    net_task_init(&deferred->task, net_deferred_run, deferred);
+    return deferred;
+}
+
+void net_deferred_schedule(struct net_deferred *deferred)
+{
+    net_task_schedule(deferred->loop, NET_PHASE_DEFERRED, &deferred->task);
+}
+
+void net_deferred_free(struct net_deferred *deferred)
+{
+    if (!deferred)
+        return;
+    net_task_cancel(&deferred->task);
+    free(deferred);
+}

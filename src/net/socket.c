@@ -1,0 +1,92 @@
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+socklen_t net_address_size(const union net_address *address)
+{
+    return address->any.sa_family == AF_INET6 ? sizeof address->v6 : sizeof address->v4;
+}
+
+void net_address_set_port(union net_address *address, uint16_t port)
+{
+    if (address->any.sa_family == AF_INET6)
+        address->v6.sin6_port = htons(port);
+    else
+        address->v4.sin_port = htons(port);
+}
+
+char *net_address_format(char *out, size_t cap, const union net_address *address)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    char zone[IF_NAMESIZE + 1] = "";
+    if (address->any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &address->v4.sin_addr, text, sizeof text);
+    } else if (IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr)) {
+        inet_ntop(AF_INET, &address->v6.sin6_addr.s6_addr[12], text, sizeof text);
+    } else {
+        inet_ntop(AF_INET6, &address->v6.sin6_addr, text, sizeof text);
+        if (address->v6.sin6_scope_id && if_indextoname(address->v6.sin6_scope_id, zone + 1))
+            zone[0] = '%';
+    }
+    snprintf(out, cap, "%s%s", text, zone);
+    return out;
+}
+
+char *net_address_format_port(char *out, size_t cap, const union net_address *address)
+{
+    char text[NET_ADDRESS_TEXT];
+    in_port_t port =
+        address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port;
+    net_address_format(text, sizeof text, address);
+    snprintf(out, cap, strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, (unsigned)ntohs(port));
+    return out;
+}
+
+char *net_label(char *out, size_t cap, const char *host, uint16_t port)
+{
+    char shown[NET_LABEL_TEXT - 10];
+    text_escape_utf8(shown, sizeof shown, host, strlen(host));
+    snprintf(out, cap, strchr(shown, ':') ? "[%s]:%u" : "%s:%u", shown, (unsigned)port);
+    return out;
+}
+
+int net_socket_new(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+}
+
+static void net_socket_set(int fd, int level, int option, int value)
+{
+    /* A kernel without one of these still carries bytes. */
+    (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+void net_socket_tune(int fd)
+{
+    net_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    net_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 120);
+    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 30);
+    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+const char *net_errno_text(int error)
+{
+    switch (error) {
+    case EMFILE:
+        return "too many open files: raise the limit of this process (ulimit -n, LimitNOFILE)";
+    case ENFILE:
+        return "too many open files in the whole system: raise fs.file-max";
+    case EADDRNOTAVAIL:
+        return "no free local port or address";
+    default:
+        return strerror(error);
+    }
+}

@@ -1,0 +1,41 @@
+/* net/socket.h: TCP sockets and addresses, as far as both ends need the same. */
+#ifndef NET_SOCKET_H
+#define NET_SOCKET_H
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+
+enum {
+    NET_ADDRESS_TEXT = 64, /* "[fe80::1%interface]:993" */
+    NET_LABEL_TEXT = 128,
+};
+
+union net_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+socklen_t net_address_size(const union net_address *address);
+void net_address_set_port(union net_address *address, uint16_t port);
+/* "127.0.0.1", "::1"; an IPv4 address mapped into IPv6 is shown as what it is. */
+char *net_address_format(char *out, size_t cap, const union net_address *address);
+/* The same with the port: "127.0.0.1:993", "[::1]:993". */
+char *net_address_format_port(char *out, size_t cap, const union net_address *address);
+
+/* "mail.example:993" for a person, escaped. */
+char *net_label(char *out, size_t cap, const char *host, uint16_t port);
+
+/* A non-blocking TCP socket, or -1 and errno. */
+int net_socket_new(int family);
+/* TCP_NODELAY and keepalive: a silent peer is noticed after some four minutes. */
+void net_socket_tune(int fd);
+
+/* "Connection refused", or advice where there is some. */
+const char *net_errno_text(int error);
+
+#endif

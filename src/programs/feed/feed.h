@@ -1,0 +1,37 @@
+/* feed/feed.h: what the parts of the hpfeeds command share. */
+#ifndef FEED_FEED_H
+#define FEED_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "programs/feed/link.h"
+
+enum {
+    FEED_EXIT_FAILED = 1, /* refused, a wrong hash, a file that cannot be read or written */
+    FEED_EXIT_USAGE = 64,
+    FEED_EXIT_UNREACHABLE = 75, /* no connection, or it was lost before the confirmation */
+};
+
+struct feed_options {
+    struct feed_target target;
+    const char **channels;
+    size_t channel_count;
+    char *const *args; /* behind the action */
+    size_t arg_count;
+
+    /* subscribe */
+    const char *output; /* a folder for payloads, or NULL */
+    bool mail;          /* payloads hold mails */
+    bool raw;           /* bytes to standard output in place of lines */
+    bool confirm;       /* ask the broker whether it has the subscriptions */
+    uint64_t count;     /* end after so many messages; 0: never */
+};
+
+/* Each runs until it is done and returns the exit code. */
+int feed_publish(const struct feed_options *options);
+int feed_sendfile(const struct feed_options *options);
+int feed_subscribe(const struct feed_options *options);
+
+#endif

@@ -1,0 +1,154 @@
+#include "programs/feed/link.h"
+
+#include <stdlib.h>
+
+#include "base/block.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "hpfeeds/client.h"
+#include "net/conn.h"
+
+enum {
+    LINK_CONNECT_MS = 30000,
+    LINK_INFO_MS = 30000,
+};
+
+struct feed_link {
+    struct net_conn *conn;
+    struct hpfeeds_client *session;
+    const struct feed_link_events *events;
+    void *ctx;
+    bool over; /* told, or its owner wants no more messages */
+};
+
+static void link_send_output(struct feed_link *link)
+{
+    struct buf *output = hpfeeds_client_output(link->session);
+    if (output->len)
+        net_conn_write(link->conn, output->data, output->len);
+    buf_clear(output);
+}
+
+static void link_tell_over(struct feed_link *link, enum feed_end end, const char *text)
+{
+    if (link->over)
+        return;
+    link->over = true;
+    link->events->over(link->ctx, end, text);
+}
+
+static void link_handle(struct feed_link *link, const struct hpfeeds_client_event *event)
+{
+    switch (event->type) {
+    case HPFEEDS_CLIENT_READY_EVENT:
+        log_info(NULL, "connected to %s at %s", event->text, net_conn_peer(link->conn));
+        net_conn_set_deadline(link->conn, 0, NULL);
+        link_send_output(link);
+        link->events->ready(link->ctx);
+        break;
+    case HPFEEDS_CLIENT_MESSAGE:
+        if (link->events->message && !link->events->message(link->ctx, &event->frame))
+            link->over = true;
+        break;
+    case HPFEEDS_CLIENT_ERROR:
+        link_tell_over(link, FEED_END_ERROR, event->text);
+        break;
+    }
+}
+
+static void link_on_ready(void *ctx)
+{
+    struct feed_link *link = ctx;
+    net_conn_set_deadline(link->conn, LINK_INFO_MS, "the broker's INFO");
+}
+
+static size_t link_on_data(void *ctx, const uint8_t *data, size_t len)
+{
+    struct feed_link *link = ctx;
+    if (link->over)
+        return len;
+
+    struct hpfeeds_client_event event;
+    struct err err;
+    int got = 0;
+    hpfeeds_client_feed(link->session, data, len);
+    while (!link->over && (got = hpfeeds_client_next(link->session, &event, &err)) > 0) {
+        /* ERROR is the last: its `over` may free the link. */
+        bool last = event.type == HPFEEDS_CLIENT_ERROR;
+        link_handle(link, &event);
+        if (last)
+            return len;
+    }
+    if (link->events->caught_up)
+        link->events->caught_up(link->ctx);
+    if (got < 0)
+        link_tell_over(link, FEED_END_FAILED, err.text);
+    return len;
+}
+
+static void link_on_drained(void *ctx)
+{
+    struct feed_link *link = ctx;
+    if (!link->over && hpfeeds_client_state(link->session) == HPFEEDS_CLIENT_READY)
+        link->events->drained(link->ctx);
+}
+
+static void link_on_ended(void *ctx)
+{
+    link_tell_over(ctx, FEED_END_CLEAN, "the broker ended the connection");
+}
+
+static void link_on_failed(void *ctx, const struct err *err)
+{
+    link_tell_over(ctx, err->action == ERR_GIVE_UP ? FEED_END_TRUST : FEED_END_FAILED, err->text);
+}
+
+static const struct net_conn_events link_events = {
+    .ready = link_on_ready,
+    .data = link_on_data,
+    .drained = link_on_drained,
+    .ended = link_on_ended,
+    .failed = link_on_failed,
+};
+
+struct feed_link *feed_link_open(struct net_loop *loop, const struct feed_target *target,
+                                 const struct feed_link_events *events, void *ctx)
+{
+    struct feed_link *link = mem_new(struct feed_link);
+    link->events = events;
+    link->ctx = ctx;
+    link->session = hpfeeds_client_new(target->ident, target->secret, target->frame_max);
+    struct net_conn_target where = {
+        .host = target->host,
+        .port = target->port,
+        .tls = target->tls,
+        .deadline = LINK_CONNECT_MS,
+    };
+    link->conn = net_conn_open(loop, &where, &link_events, link);
+    return link;
+}
+
+void feed_link_send(struct feed_link *link, struct buf *moved)
+{
+    net_conn_write_block(link->conn, block_from_buf(moved), 0, NULL, NULL);
+}
+
+void feed_link_end(struct feed_link *link)
+{
+    net_conn_end(link->conn);
+}
+
+size_t feed_link_pending(const struct feed_link *link)
+{
+    return net_conn_unacknowledged(link->conn);
+}
+
+void feed_link_close(struct feed_link *link)
+{
+    if (!link)
+        return;
+    net_conn_close(link->conn);
+    hpfeeds_client_free(link->session);
+    free(link);
+}

@@ -1,0 +1,49 @@
+#include "sink/mail.h"
+
+#include <stdlib.h>
+
+void sink_mail_free(struct sink_mail *mail)
+{
+    if (!mail)
+        return;
+    block_unref(mail->block);
+    free(mail);
+}
+
+void sink_mail_list_add(struct sink_mail_list *list, struct sink_mail *mail)
+{
+    mail->next = NULL;
+    if (list->tail)
+        list->tail->next = mail;
+    else
+        list->head = mail;
+    list->tail = mail;
+    list->count++;
+}
+
+struct sink_mail *sink_mail_list_pop(struct sink_mail_list *list)
+{
+    struct sink_mail *mail = list->head;
+    if (!mail)
+        return NULL;
+    list->head = mail->next;
+    if (!list->head)
+        list->tail = NULL;
+    list->count--;
+    mail->next = NULL;
+    return mail;
+}
+
+void sink_mail_list_join(struct sink_mail_list *list, struct sink_mail_list *from)
+{
+    struct sink_mail *mail;
+    while ((mail = sink_mail_list_pop(from)))
+        sink_mail_list_add(list, mail);
+}
+
+void sink_mail_list_release(struct sink_mail_list *list)
+{
+    struct sink_mail *mail;
+    while ((mail = sink_mail_list_pop(list)))
+        sink_mail_free(mail);
+}

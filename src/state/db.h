@@ -1,0 +1,17 @@
+/* state/db.h: an SQLite file as this program wants it: identity, schema, settings, and what
+ * SQLite's failures mean to a person. Internal to the room. */
+#ifndef STATE_DB_H
+#define STATE_DB_H
+
+#include <sqlite3.h>
+
+#include "base/err.h"
+
+/* Opens the existing file (an empty one becomes a new database) and brings it to this program's
+ * schema. Nothing is written to a file that is not this program's. */
+int state_db_open(const char *path, sqlite3 **ret_db, struct err *err);
+
+/* Describes the last failure on `db`; returns -1. */
+int state_db_error(sqlite3 *db, struct err *err);
+
+#endif

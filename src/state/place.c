@@ -1,0 +1,177 @@
+#include "state/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+
+static int state_place_error(struct err *err, const char *path, int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: no permission: run as the user it belongs to, or choose another "
+                       "place for the state",
+                       path);
+    case EROFS:
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: the file system is read-only: choose another place for the state",
+                       path);
+    case ENOSPC:
+    case EDQUOT:
+        return err_set(err, ERR_RETRY_LATER, "state %s: no space left: make room there", path);
+    case ENOTDIR:
+        return err_set(err, ERR_GIVE_UP, "state %s: a part of this path is not a directory", path);
+    case EISDIR:
+        return err_set(err, ERR_GIVE_UP, "state %s: is a directory: name a file in it", path);
+    default:
+        return err_set(err, ERR_GIVE_UP, "state %s: %s", path, strerror(error));
+    }
+}
+
+/* The directory of `path`, which may be relative; the caller frees it. */
+static char *state_place_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return mem_strdup(".");
+    return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* Brings a new name in `directory` to the disk. A failure is not told: where directories cannot
+ * be synced there is nothing better to do. */
+static void state_place_sync(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
+static int state_place_make_directory(const char *directory, struct err *err)
+{
+    struct stat status;
+    if (stat(directory, &status) == 0)
+        return 0;
+    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+        return state_place_error(err, directory, errno);
+    char *parent = state_place_directory(directory);
+    state_place_sync(parent);
+    free(parent);
+    return 0;
+}
+
+static int state_place_make_directories(const char *path, struct err *err)
+{
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        if (slash == path)
+            continue;
+        char *directory = mem_strndup(path, (size_t)(slash - path));
+        int result = state_place_make_directory(directory, err);
+        free(directory);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int state_place_resolve(const char *path, char **ret_path, struct err *err)
+{
+    if (state_place_make_directories(path, err) < 0)
+        return -1;
+
+    char *real = realpath(path, NULL);
+    if (!real && errno != ENOENT)
+        return state_place_error(err, path, errno);
+    if (!real) {
+        char *directory = state_place_directory(path);
+        char *real_directory = realpath(directory, NULL);
+        int error = errno;
+        free(directory);
+        if (!real_directory)
+            return state_place_error(err, path, error);
+        const char *slash = strrchr(path, '/');
+        real = mem_printf("%s/%s", real_directory, slash ? slash + 1 : path);
+        free(real_directory);
+    }
+
+    struct stat status;
+    if (stat(real, &status) == 0 && !S_ISREG(status.st_mode)) {
+        free(real);
+        if (S_ISDIR(status.st_mode))
+            return state_place_error(err, path, EISDIR);
+        return err_set(err, ERR_GIVE_UP, "state %s: is not a plain file", path);
+    }
+    *ret_path = real;
+    return 0;
+}
+
+static int state_place_refuse(int fd, const char *path, struct err *err)
+{
+    char text[24];
+    ssize_t len = pread(fd, text, sizeof text, 0);
+    const char *newline = len > 0 ? memchr(text, '\n', (size_t)len) : NULL;
+    uint32_t pid;
+    /* Empty for the moment between another's taking the lock and writing its number. */
+    if (!newline || !num_parse_u32(text, (size_t)(newline - text), &pid))
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: another collector is using it: stop that one, or give this one a "
+                       "state of its own",
+                       path);
+    return err_set(err, ERR_GIVE_UP,
+                   "state %s: another collector, process %u, is using it: stop that one, or give "
+                   "this one a state of its own",
+                   path, (unsigned)pid);
+}
+
+int state_place_lock(const char *path, int *ret_fd, struct err *err)
+{
+    char *lock_path = mem_printf("%s.lock", path);
+    int result = 0;
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        result = state_place_error(err, lock_path, errno);
+    else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        result = errno == EWOULDBLOCK ? state_place_refuse(fd, path, err)
+                                      : state_place_error(err, lock_path, errno);
+    free(lock_path);
+    if (result < 0) {
+        if (fd >= 0)
+            close(fd);
+        return result;
+    }
+
+    /* Only the message to a second collector needs the number: on a full disk it goes without.
+     * The file is never removed: between two who lock, one could hold a file without a name. */
+    if (ftruncate(fd, 0) == 0)
+        (void)dprintf(fd, "%ld\n", (long)getpid());
+    *ret_fd = fd;
+    return 0;
+}
+
+int state_place_create(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return state_place_error(err, path, errno);
+    struct stat status;
+    int result = fstat(fd, &status) < 0 ? state_place_error(err, path, errno) : 0;
+    close(fd);
+    /* SQLite takes a file of one byte for an empty one and would begin anew. */
+    if (result == 0 && status.st_size == 1)
+        return err_set(
+            err, ERR_GIVE_UP,
+            "state %s: damaged (it has one byte): put back a copy of it, or remove it to "
+            "begin a new one",
+            path);
+    return result;
+}

@@ -1,0 +1,19 @@
+/* state/place.h: the state's file as a thing in the file system: its directory, its lock, its mode.
+ * Internal to the room. */
+#ifndef STATE_PLACE_H
+#define STATE_PLACE_H
+
+#include "base/err.h"
+
+/* Makes the directories that are missing (0700) and gives the absolute path, links resolved, that
+ * every process finds for this file; refuses what is not a plain file. The caller frees it. */
+int state_place_resolve(const char *path, char **ret_path, struct err *err);
+
+/* Takes the lock beside the file, `path`.lock. It is the kernel's and ends with the process,
+ * however it dies, or with close(*ret_fd). Refused at once when another has it, naming it. */
+int state_place_lock(const char *path, int *ret_fd, struct err *err);
+
+/* Creates the file, empty and 0600, if it is not there; fails when it cannot be written. */
+int state_place_create(const char *path, struct err *err);
+
+#endif

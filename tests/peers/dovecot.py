@@ -1,0 +1,141 @@
+"""Dovecot on free loopback ports with data of its own; runs as root or as any user."""
+import grp
+import imaplib
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import ssl
+import subprocess
+
+from peers.process import Process, free_port, wait_for_port
+
+_CONFIG = """
+base_dir = {run}
+state_dir = {run}
+instance_name = test
+log_path = {log}
+protocols = imap
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{cert}
+ssl_key = <{key}
+disable_plaintext_auth = {no_plaintext}
+auth_mechanisms = {mechanisms}
+mail_location = maildir:~/Maildir
+mail_max_userip_connections = 1000
+first_valid_uid = 1
+{users}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {passwd}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={mail}/%u
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox Spam {{
+    special_use = \\Junk
+    auto = create
+  }}
+  mailbox Trash {{
+    special_use = \\Trash
+    auto = create
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+    ssl = yes
+  }}
+  client_limit = 20000
+  {no_chroot}
+}}
+service imap {{
+  process_limit = 1000
+}}
+service anvil {{
+  client_limit = 20000
+  {no_chroot}
+}}
+service auth {{
+  client_limit = 20000
+}}
+service stats {{
+  {no_chroot}
+}}
+{more}
+"""
+
+
+class Dovecot:
+    """self.port speaks IMAP with STARTTLS, self.tls_port IMAP over TLS."""
+
+    name = "dovecot"
+
+    def __init__(self, directory, certs, users, mechanisms="plain login", no_plaintext="yes",
+                 more=""):
+        self.directory = pathlib.Path(directory)
+        self.certs = certs
+        self.users = dict(users)
+        self.port, self.tls_port = free_port(), free_port()
+        self.mail = self.directory / "mail"
+        self.mail.mkdir(parents=True)
+        (self.directory / "run").mkdir()
+        root = os.geteuid() == 0
+        owner = pwd.getpwnam("mail") if root else pwd.getpwuid(os.geteuid())
+        self.owner = (owner.pw_uid, owner.pw_gid)
+        me = owner.pw_name
+        group = grp.getgrgid(owner.pw_gid).gr_name
+        passwd = self.directory / "passwd"
+        passwd.write_text("".join(f"{user}:{{PLAIN}}{password}::::::\n"
+                                  for user, password in self.users.items()))
+        config = self.directory / "dovecot.conf"
+        config.write_text(_CONFIG.format(
+            run=self.directory / "run", log=self.directory / "dovecot.log",
+            cert=certs.cert, key=certs.key, no_plaintext=no_plaintext, mechanisms=mechanisms,
+            passwd=passwd, uid=self.owner[0], gid=self.owner[1], mail=self.mail,
+            port=self.port, tls_port=self.tls_port, more=more,
+            users="" if root else f"default_login_user = {me}\ndefault_internal_user = {me}\n"
+                                  f"default_internal_group = {group}\n",
+            no_chroot="" if root else "chroot ="))
+        if root:
+            # Its login processes run as users of their own, and must get to the data.
+            for path in [self.directory, *self.directory.parents]:
+                if path.stat().st_mode & 0o005 != 0o005 and path.stat().st_uid == 0:
+                    path.chmod(path.stat().st_mode | 0o055)
+            shutil.chown(self.mail, *self.owner)
+            passwd.chmod(0o644)
+        self._process = Process([self._binary(), "-F", "-c", config], self.directory / "out.log")
+        wait_for_port(self.tls_port, self._process.popen, self.directory / "dovecot.log")
+
+    @staticmethod
+    def _binary():
+        return shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+    def stop(self):
+        self._process.stop(signal.SIGTERM)
+
+    def login(self, user):
+        """An independent client (Python's imaplib), logged in."""
+        context = ssl.create_default_context(cafile=str(self.certs.ca))
+        client = imaplib.IMAP4_SSL("localhost", self.tls_port, ssl_context=context)
+        client.login(user, self.users[user])
+        return client
+
+    def fill(self, user, mails):
+        """Puts mails (bytes) into the INBOX, straight into its Maildir: quicker than APPEND."""
+        maildir = self.mail / user / "Maildir"
+        for part in ("new", "cur", "tmp"):
+            (maildir / part).mkdir(parents=True, exist_ok=True)
+        for number, mail in enumerate(mails):
+            (maildir / "new" / f"{1700000000 + number}.M{number}P1.test").write_bytes(mail)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", f"{self.owner[0]}:{self.owner[1]}",
+                            str(self.mail / user)], check=True)

@@ -1,0 +1,62 @@
+"""Processes and ports of test peers."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("IMAP_COLLECTOR_BUILD", REPOSITORY / "build")).resolve()
+
+
+def program(name):
+    """The path of one of the project's programs, as it was built."""
+    path = BUILD / name
+    if not path.exists():
+        raise RuntimeError(f"{path} is not there: build first, or set IMAP_COLLECTOR_BUILD")
+    return str(path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process=None, log=None, seconds=30):
+    """Returns when something accepts connections there; raises when `process` ended first."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    text = pathlib.Path(log).read_text(errors="replace") if log and pathlib.Path(log).exists() else ""
+    raise RuntimeError(f"nothing listens on port {port}\n{text}")
+
+
+class Process:
+    """A child whose output goes to a file, and that is gone when the test is over."""
+
+    def __init__(self, argv, log, **popen):
+        self.log = pathlib.Path(log)
+        with open(self.log, "ab") as out:
+            self.popen = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
+                                          stdout=out, stderr=out, **popen)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def stop(self, how=signal.SIGTERM):
+        if self.popen.poll() is None:
+            self.popen.send_signal(how)
+        try:
+            return self.popen.wait(30)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise

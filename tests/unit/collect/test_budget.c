@@ -1,0 +1,135 @@
+/* The budget: who waits, who is served, in which order, and that nobody waits for ever. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "collect/budget.h"
+#include "net/loop.h"
+
+enum {
+    WAITERS = 4
+};
+
+struct waiter {
+    struct budget_waiter waiter;
+    unsigned turn; /* when it was granted: 1, 2 … */
+};
+
+static unsigned turns;
+
+static void granted(struct budget_waiter *waiter)
+{
+    ((struct waiter *)waiter)->turn = ++turns;
+}
+
+struct fixture {
+    struct net_loop *loop;
+    struct budget *budget;
+    struct waiter waiters[WAITERS];
+};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.loop = net_loop_new()};
+    fixture.budget = budget_new(fixture.loop, 100, 3);
+    for (size_t i = 0; i < WAITERS; i++)
+        fixture.waiters[i].waiter.granted = granted;
+    turns = 0;
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_free(fixture->budget);
+    net_loop_free(fixture->loop);
+    return 0;
+}
+
+static bool request(struct fixture *fixture, size_t index, size_t bytes)
+{
+    return budget_request(fixture->budget, &fixture->waiters[index].waiter, bytes);
+}
+
+static void test_closed_at_first(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_false(request(fixture, 0, 1));
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[0].turn, 0);
+    budget_open(fixture->budget, true);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[0].turn, 1);
+}
+
+static void test_in_line(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    assert_true(request(fixture, 0, 60));
+    assert_false(request(fixture, 1, 60)); /* does not fit beside it */
+    assert_false(request(fixture, 2, 10)); /* would, but nobody overtakes */
+    budget_release_bytes(fixture->budget, 60);
+    budget_release_slot(fixture->budget);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[1].turn, 1);
+    assert_int_equal(fixture->waiters[2].turn, 2);
+}
+
+static void test_slots(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(request(fixture, i, 1));
+    assert_false(request(fixture, 3, 1));
+    budget_release_bytes(fixture->budget, 1);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[3].turn, 0);
+    budget_release_slot(fixture->budget);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[3].turn, 1);
+}
+
+static void test_larger_than_all(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    assert_true(request(fixture, 0, 10));
+    assert_false(request(fixture, 1, 1000));
+    budget_release_bytes(fixture->budget, 10);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[1].turn, 1);
+}
+
+static void test_cancel_lets_the_next_pass(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    assert_true(request(fixture, 0, 60));
+    assert_false(request(fixture, 1, 60));
+    assert_false(request(fixture, 2, 40));
+    budget_cancel(fixture->budget, &fixture->waiters[1].waiter);
+    budget_cancel(fixture->budget, &fixture->waiters[1].waiter);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[1].turn, 0);
+    assert_int_equal(fixture->waiters[2].turn, 1);
+    budget_adjust(fixture->budget, 40, 10);
+    assert_true(request(fixture, 3, 30));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_closed_at_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_in_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_larger_than_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_lets_the_next_pass, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

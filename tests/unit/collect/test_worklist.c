@@ -1,0 +1,141 @@
+/* The worklist: what is asked for, in which sets, and what becomes of what is not answered. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "collect/worklist.h"
+
+static void assert_set(struct buf *set, const char *expected)
+{
+    assert_string_equal(buf_cstr(set), expected);
+    buf_clear(set);
+}
+
+static void size_all(struct worklist *list, uint32_t size)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].state == WORK_SIZING) {
+            list->items[i].state = WORK_SIZED;
+            list->items[i].size = size;
+        }
+}
+
+static void test_sizes_then_bodies_bounded_by_bytes(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    imap_uidset_add(&list.pending, 3, 8);
+    assert_true(worklist_next_sizes(&list, &set));
+    assert_set(&set, "3:8");
+    worklist_issued(&list, 1);
+    assert_false(worklist_next_sizes(&list, &set));
+    assert_false(worklist_next_bodies(&list, 1000, &set));
+
+    size_all(&list, 400);
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "3:4");
+    worklist_issued(&list, 2);
+    list.items[2].size = 5000; /* more than fits: it goes by itself, but it goes */
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "5");
+    worklist_issued(&list, 3);
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "6:7");
+    worklist_issued(&list, 4);
+    assert_int_equal(worklist_unanswered(&list, 3)->uid, 5);
+    worklist_remove(&list, worklist_find(&list, 5));
+    assert_null(worklist_unanswered(&list, 3));
+    assert_null(worklist_find(&list, 5));
+    assert_int_equal(worklist_find(&list, 6)->uid, 6);
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+static void test_a_failed_mail_goes_alone(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    imap_uidset_add(&list.pending, 1, 4);
+    worklist_next_sizes(&list, &set);
+    buf_clear(&set);
+    size_all(&list, 10);
+    worklist_find(&list, 2)->alone = true;
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "1");
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "2");
+    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_set(&set, "3:4");
+    assert_false(worklist_next_bodies(&list, 1000, &set));
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+/* A large folder, every second UID: each is asked for once, ascending, in short commands, with
+ * a small window in memory. */
+static void test_large_and_sparse(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    uint32_t total = 20000, next = 1, seen = 0;
+    for (uint32_t i = 0; i < total; i++)
+        worklist_add(&list, 1 + 2 * i);
+    while (!worklist_empty(&list)) {
+        while (worklist_next_sizes(&list, &set)) {
+            assert_true(set.len <= 900);
+            buf_clear(&set);
+        }
+        assert_true(list.count <= 1500);
+        size_all(&list, 100);
+        assert_true(worklist_next_bodies(&list, 1 << 20, &set));
+        assert_true(set.len <= 900);
+        buf_clear(&set);
+        worklist_issued(&list, 7);
+        struct work_item *item;
+        while ((item = worklist_unanswered(&list, 7))) {
+            assert_int_equal(item->uid, next);
+            next += 2;
+            seen++;
+            worklist_remove(&list, item);
+        }
+    }
+    assert_int_equal(seen, total);
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+static void test_given_back(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    worklist_add(&list, 9);
+    worklist_next_sizes(&list, &set);
+    buf_clear(&set);
+    worklist_remove(&list, worklist_find(&list, 9));
+    assert_true(worklist_empty(&list));
+    worklist_add(&list, 9);
+    assert_false(worklist_empty(&list));
+    assert_true(worklist_next_sizes(&list, &set));
+    assert_set(&set, "9");
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes_then_bodies_bounded_by_bytes),
+        cmocka_unit_test(test_a_failed_mail_goes_alone),
+        cmocka_unit_test(test_large_and_sparse),
+        cmocka_unit_test(test_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
