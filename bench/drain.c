@@ -15,7 +15,8 @@
 #include "base/num.h"
 
 enum {
-    DRAIN_USERS = 1000
+    DRAIN_USERS = 1000,
+    DRAIN_TAIL = 2048, /* longer than any tagged answer */
 };
 
 struct drain {
@@ -52,7 +53,7 @@ static SSL *drain_connect(void)
  * end of the one before, which is enough to find a line at the end of the stream. */
 static void drain_until(struct drain *drain, SSL *ssl, const char *tag)
 {
-    char buffer[65536 + 256];
+    char buffer[65536 + DRAIN_TAIL + 1];
     size_t kept = 0;
     for (;;) {
         int got = SSL_read(ssl, buffer + kept, 65536);
@@ -61,19 +62,18 @@ static void drain_until(struct drain *drain, SSL *ssl, const char *tag)
         drain->bytes += (unsigned)got;
         size_t len = kept + (size_t)got;
         buffer[len] = '\0';
-        size_t look = len > 256 ? len - 256 : 0;
+        size_t look = len > DRAIN_TAIL ? len - DRAIN_TAIL : 0;
         const char *found = memmem(buffer + look, len - look, tag, strlen(tag));
         if (found && buffer[len - 1] == '\n')
             return;
-        kept = len < 128 ? len : 128;
+        kept = len < DRAIN_TAIL ? len : DRAIN_TAIL;
         memmove(buffer, buffer + len - kept, kept);
     }
 }
 
-static void drain_say(SSL *ssl, const char *format, const char *user, const char *password)
+static void drain_say(SSL *ssl, const char *line)
 {
-    char line[512];
-    int len = snprintf(line, sizeof line, format, (int)strcspn(user, ":"), user, password);
+    int len = (int)strlen(line);
     if (SSL_write(ssl, line, len) != len)
         drain_fail("write");
 }
@@ -83,11 +83,14 @@ static void *drain_run(void *ctx)
     struct drain *drain = ctx;
     SSL *ssl = drain_connect();
     drain_until(drain, ssl, "* OK");
-    drain_say(ssl, "a LOGIN \"%.*s\" \"%s\"\r\n", drain->user, drain->password);
+    char login[512];
+    snprintf(login, sizeof login, "a LOGIN \"%.*s\" \"%s\"\r\n", (int)strcspn(drain->user, ":"),
+             drain->user, drain->password);
+    drain_say(ssl, login);
     drain_until(drain, ssl, "a OK");
-    drain_say(ssl, "b EXAMINE INBOX\r\n%.*s%.0s", "", "");
+    drain_say(ssl, "b EXAMINE INBOX\r\n");
     drain_until(drain, ssl, "b OK");
-    drain_say(ssl, "c UID FETCH 1:* (BODY.PEEK[])\r\n%.*s%.0s", "", "");
+    drain_say(ssl, "c UID FETCH 1:* (BODY.PEEK[])\r\n");
     drain_until(drain, ssl, "\r\nc OK");
     close(SSL_get_fd(ssl));
     SSL_free(ssl);

@@ -65,18 +65,24 @@ bool log_format_parse(const char *name, enum log_format *ret_format)
 static void log_add_json(struct buf *line, const char *key, const char *text)
 {
     buf_printf(line, "%s\"%s\": \"", line->len > 1 ? ", " : "", key);
-    const uint8_t *bytes = (const uint8_t *)text;
-    for (size_t i = 0, len = strlen(text); i < len;) {
-        size_t size = text_utf8_length(bytes + i, len - i);
+    const uint8_t *at = (const uint8_t *)text;
+    for (size_t left = strlen(text); left;) {
+        size_t size = text_utf8_length(at, left);
         if (!size)
             buf_add_str(line, "\xEF\xBF\xBD");
-        else if (bytes[i] == '"' || bytes[i] == '\\')
-            buf_printf(line, "\\%c", bytes[i]);
-        else if (bytes[i] < 0x20 || bytes[i] == 0x7F)
-            buf_printf(line, "\\u%04x", bytes[i]);
+        else if (*at == '"' || *at == '\\')
+            buf_printf(line, "\\%c", *at);
+        else if (text_shown_length(at, left))
+            buf_add(line, at, size);
+        else if (size == 1)
+            buf_printf(line, "\\u%04x", *at);
+        else if (size == 2)
+            buf_printf(line, "\\u%04x", (at[0] & 0x1Fu) << 6 | (at[1] & 0x3Fu));
         else
-            buf_add(line, bytes + i, size);
-        i += size ? size : 1;
+            buf_printf(line, "\\u%04x",
+                       (at[0] & 0x0Fu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu));
+        at += size ? size : 1;
+        left -= size ? size : 1;
     }
     buf_add_byte(line, '"');
 }
@@ -84,11 +90,15 @@ static void log_add_json(struct buf *line, const char *key, const char *text)
 static void log_add_text(struct buf *line, const char *text)
 {
     /* The last fence: whatever got this far cannot break the line or act on a terminal. */
-    for (const uint8_t *at = (const uint8_t *)text; *at; at++) {
-        if (*at < 0x20 || *at == 0x7F)
-            buf_printf(line, "\\x%02x", *at);
+    const uint8_t *at = (const uint8_t *)text;
+    for (size_t left = strlen(text); left;) {
+        size_t size = text_shown_length(at, left);
+        if (size)
+            buf_add(line, at, size);
         else
-            buf_add_byte(line, *at);
+            buf_printf(line, "\\x%02x", *at);
+        at += size ? size : 1;
+        left -= size ? size : 1;
     }
 }
 

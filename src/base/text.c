@@ -58,6 +58,14 @@ static bool text_acts(const uint8_t *seq, size_t size)
     return size == 3 && seq[0] == 0xE2 && seq[1] == 0x81 && seq[2] >= 0xA6 && seq[2] <= 0xA9;
 }
 
+size_t text_shown_length(const uint8_t *text, size_t len)
+{
+    size_t size = text_utf8_length(text, len);
+    if (size == 1)
+        return *text >= 0x20 && *text != 0x7F;
+    return text_acts(text, size) ? 0 : size;
+}
+
 static char *text_escape_with(char *out, size_t cap, const void *text, size_t len, bool utf8)
 {
     const uint8_t *bytes = text;
@@ -66,15 +74,15 @@ static char *text_escape_with(char *out, size_t cap, const void *text, size_t le
     for (size_t i = 0; i < len;) {
         char piece[8];
         size_t size = 1, taken = 1;
-        size_t sequence = text_utf8_length(bytes + i, len - i);
+        size_t shown = text_shown_length(bytes + i, len - i);
         if (bytes[i] >= 0x20 && bytes[i] < 0x7F && bytes[i] != '\\') {
             piece[0] = (char)bytes[i];
         } else if (bytes[i] == '\\') {
             memcpy(piece, "\\\\", 2);
             size = 2;
-        } else if (utf8 && sequence > 1 && !text_acts(bytes + i, sequence)) {
-            memcpy(piece, bytes + i, sequence);
-            size = taken = sequence;
+        } else if (utf8 && shown > 1) {
+            memcpy(piece, bytes + i, shown);
+            size = taken = shown;
         } else {
             snprintf(piece, sizeof piece, "\\x%02x", bytes[i]);
             size = 4;

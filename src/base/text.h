@@ -19,6 +19,9 @@ char *text_escape_utf8(char *out, size_t cap, const void *text, size_t len);
  * there is none. Well-formed is Unicode's Table 3-7: no surrogates, nothing over U+10FFFF,
  * nothing overlong. */
 size_t text_utf8_length(const uint8_t *text, size_t len);
+/* The same, but 0 too for what would act on a terminal or reorder its line: control characters (C0,
+ * DEL, C1), line separators and the bidirectional controls. */
+size_t text_shown_length(const uint8_t *text, size_t len);
 bool text_is_utf8(const void *text, size_t len);
 
 /* The candidate of `candidates` (NULL ends the list) that `word` most likely was meant to be, or

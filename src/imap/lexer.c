@@ -11,17 +11,10 @@ enum {
 };
 
 const uint8_t imap_bytes[256] = {
-    ['\0'] = IMAP_BYTE_BLANK,
-    [' '] = IMAP_BYTE_BLANK,
-    ['\t'] = IMAP_BYTE_BLANK,
-    ['\r'] = IMAP_BYTE_BLANK,
-    ['('] = IMAP_BYTE_PAREN,
-    [')'] = IMAP_BYTE_PAREN,
-    [','] = IMAP_BYTE_COMMA,
-    ['['] = IMAP_BYTE_BRACKET,
-    ['"'] = IMAP_BYTE_QUOTED,
-    ['\\'] = IMAP_BYTE_QUOTED,
-    ['\n'] = IMAP_BYTE_LF | IMAP_BYTE_QUOTED,
+    ['\0'] = IMAP_BYTE_BLANK, [' '] = IMAP_BYTE_BLANK,   ['\t'] = IMAP_BYTE_BLANK,
+    ['\r'] = IMAP_BYTE_BLANK, ['('] = IMAP_BYTE_PAREN,   [')'] = IMAP_BYTE_PAREN,
+    ['{'] = IMAP_BYTE_BRACE,  [','] = IMAP_BYTE_COMMA,   ['['] = IMAP_BYTE_BRACKET,
+    ['"'] = IMAP_BYTE_QUOTED, ['\\'] = IMAP_BYTE_QUOTED, ['\n'] = IMAP_BYTE_LF | IMAP_BYTE_QUOTED,
 };
 
 void imap_lexer_init(struct imap_lexer *lexer, size_t text_max, uint64_t body_max,
@@ -122,10 +115,11 @@ int imap_lexer_give_byte(struct imap_lexer *lexer, enum imap_token_type type, bo
     return 1;
 }
 
-/* How many bytes of input belong to the atom. Sets what has to be remembered of them. */
+/* How many bytes of input belong to the atom. A "{" always ends it: were a literal overlooked
+ * because the blank before it is missing, its content would be taken for responses. */
 static size_t imap_lexer_atom_run(struct imap_lexer *lexer, enum imap_lex lex)
 {
-    uint8_t ends = IMAP_BYTE_ENDS_ATOM;
+    unsigned ends = IMAP_BYTE_ENDS_ATOM;
     if (lex == IMAP_LEX_WORD)
         ends |= IMAP_BYTE_BRACKET;
     else if (lex == IMAP_LEX_NUMBERS)
@@ -139,10 +133,11 @@ static size_t imap_lexer_atom_run(struct imap_lexer *lexer, enum imap_lex lex)
 /* fetch-att's section may hold blanks and parentheses, but no line end. */
 static size_t imap_lexer_item_run(struct imap_lexer *lexer)
 {
+    static const uint8_t ends[] = {IMAP_BYTE_ENDS_ATOM, IMAP_BYTE_LF};
     size_t run = 0;
     for (; run < lexer->in_len; run++) {
         uint8_t byte = lexer->in[run];
-        if (imap_bytes[byte] & (lexer->section ? IMAP_BYTE_LF : IMAP_BYTE_ENDS_ATOM))
+        if (imap_bytes[byte] & ends[lexer->section] || (byte == '"' && !lexer->section))
             break;
         if (byte == '[' || byte == ']')
             lexer->section = byte == '[';

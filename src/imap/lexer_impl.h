@@ -13,7 +13,8 @@ enum {
     IMAP_BYTE_BRACKET = 8,
     IMAP_BYTE_COMMA = 16,
     IMAP_BYTE_QUOTED = 32, /* means something within a quoted string */
-    IMAP_BYTE_ENDS_ATOM = IMAP_BYTE_BLANK | IMAP_BYTE_LF | IMAP_BYTE_PAREN,
+    IMAP_BYTE_BRACE = 64,
+    IMAP_BYTE_ENDS_ATOM = IMAP_BYTE_BLANK | IMAP_BYTE_LF | IMAP_BYTE_PAREN | IMAP_BYTE_BRACE,
 };
 
 extern const uint8_t imap_bytes[256];

@@ -76,33 +76,39 @@ int imap_lexer_quoted(struct imap_lexer *lexer, struct imap_token *ret_token)
     return 0;
 }
 
-/* Gives `len` bytes of input as a piece of a quoted body. */
-static int imap_lexer_quoted_piece(struct imap_lexer *lexer, size_t len,
-                                   struct imap_token *ret_token, struct err *err)
+/* A piece of a quoted body: as far as possible a run of the input, and never more of it than the
+ * limit allows, wherever the input is cut. */
+static int imap_lexer_quoted_piece(struct imap_lexer *lexer, struct imap_token *ret_token,
+                                   struct err *err)
 {
-    const uint8_t *data = lexer->in;
-    imap_lexer_take(lexer, len);
-    lexer->body_size += len;
-    if (lexer->body_size > lexer->body_max)
+    uint64_t room = lexer->body_max - lexer->body_size;
+    if (!room)
         return err_set(err, ERR_RETRY_LATER, "a body of more than %" PRIu64 " bytes",
                        lexer->body_max);
+    const uint8_t *data = lexer->in;
+    size_t len = 1;
+    bool escaped = lexer->escaped;
+    lexer->escaped = false;
+    if (escaped && !imap_lexer_escapes(*data)) {
+        lexer->body_size++;
+        return imap_lexer_give_body(IMAP_TOKEN_BODY_DATA, "\\", 1, ret_token);
+    }
+    if (!escaped)
+        len = imap_lexer_quoted_run(lexer);
+    if (len > room)
+        len = (size_t)room;
+    imap_lexer_take(lexer, len);
+    lexer->body_size += len;
     return imap_lexer_give_body(IMAP_TOKEN_BODY_DATA, data, len, ret_token);
 }
 
 int imap_lexer_quoted_body(struct imap_lexer *lexer, struct imap_token *ret_token, struct err *err)
 {
-    uint8_t byte = *lexer->in;
-    if (!lexer->escaped && byte == '\\') {
+    uint8_t byte = lexer->escaped ? 0 : *lexer->in;
+    if (byte == '\\') {
         lexer->escaped = true;
         imap_lexer_take(lexer, 1);
         return 2;
-    }
-    if (lexer->escaped) {
-        lexer->escaped = false;
-        if (imap_lexer_escapes(byte))
-            return imap_lexer_quoted_piece(lexer, 1, ret_token, err);
-        lexer->body_size++;
-        return imap_lexer_give_body(IMAP_TOKEN_BODY_DATA, "\\", 1, ret_token);
     }
     if (byte == '\n')
         return err_set(err, ERR_RETRY_LATER, "a line end within a quoted body");
@@ -110,7 +116,7 @@ int imap_lexer_quoted_body(struct imap_lexer *lexer, struct imap_token *ret_toke
         imap_lexer_take(lexer, 1);
         return imap_lexer_end_body(lexer, ret_token);
     }
-    return imap_lexer_quoted_piece(lexer, imap_lexer_quoted_run(lexer), ret_token, err);
+    return imap_lexer_quoted_piece(lexer, ret_token, err);
 }
 
 static int imap_lexer_bad_size(struct imap_lexer *lexer, struct err *err)
@@ -135,8 +141,8 @@ static int imap_lexer_admit(const struct imap_lexer *lexer, enum imap_lex lex, s
         lexer->skip_max - (lexer->spent < lexer->skip_max ? lexer->spent : lexer->skip_max);
     if (lex != IMAP_LEX_BODY && lexer->left > budget)
         return err_set(err, ERR_RETRY_LATER,
-                       "a literal of %" PRIu64 " bytes, where the most is %" PRIu64, lexer->left,
-                       budget);
+                       "a literal of %" PRIu64 " bytes in a response of at most %" PRIu64,
+                       lexer->left, lexer->skip_max);
     return 0;
 }
 

@@ -41,20 +41,9 @@ void imap_login_release(struct imap_login *login)
     imap_login_forget(login);
 }
 
-/* RFC 9051 appendix E: what a server of IMAP4rev2 alone has without naming it. One that also
- * speaks IMAP4rev1 names its extensions for that. */
-static unsigned imap_caps_implied(unsigned caps)
-{
-    if (!(caps & IMAP_CAP_IMAP4REV2) || caps & IMAP_CAP_IMAP4REV1)
-        return 0;
-    return IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS | IMAP_CAP_IDLE | IMAP_CAP_UIDPLUS |
-           IMAP_CAP_MOVE | IMAP_CAP_ESEARCH | IMAP_CAP_LIST_EXTENDED | IMAP_CAP_LIST_STATUS |
-           IMAP_CAP_ENABLE | IMAP_CAP_NAMESPACE;
-}
-
 void imap_login_learn(struct imap_login *login, unsigned caps)
 {
-    login->caps = caps | imap_caps_implied(caps);
+    login->caps = caps;
     login->caps_known = true;
 }
 
@@ -84,6 +73,7 @@ static void imap_login_issue_id(const struct imap_login *login, struct imap_comm
 
 static int imap_login_ready(struct imap_login *login)
 {
+    imap_login_forget(login);
     login->state = IMAP_LOGIN_READY;
     return IMAP_LOGIN_STEP_READY;
 }
@@ -92,7 +82,6 @@ static int imap_login_ready(struct imap_login *login)
  * since then count. */
 static int imap_login_entered(struct imap_login *login, struct imap_commands *commands)
 {
-    imap_login_forget(login);
     if (!login->caps_known)
         imap_login_issue(login, commands, IMAP_LOGIN_CAPABILITY_AGAIN, IMAP_COMMAND_CAPABILITY);
     imap_login_issue_id(login, commands);

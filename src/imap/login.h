@@ -7,7 +7,8 @@
  *   GREETING, CAPABILITY, STARTTLS: no byte of user or password has left.
  *   TLS: nothing is in flight, nothing is read.
  *   AUTH and behind it: the bytes go through TLS, or `security` is NONE.
- *   CAPABILITY_AGAIN, READY: user and password are wiped. */
+ *   READY: user and password are wiped. Until then they are there to be known in the server's
+ *   words. */
 #ifndef IMAP_LOGIN_H
 #define IMAP_LOGIN_H
 

@@ -123,6 +123,9 @@ static unsigned imap_bits_find(const struct imap_bit_name *names, size_t count, 
 
 bool imap_name_is(const char *text, size_t len, const char *name)
 {
+    /* Most names differ in their first byte: 0x20 is what tells upper from lower case. */
+    if (len && ((*text ^ *name) & ~0x20))
+        return false;
     return strlen(name) == len && !strncasecmp(text, name, len);
 }
 

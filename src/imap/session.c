@@ -155,11 +155,9 @@ static int imap_session_continued(struct imap_session *session, struct imap_even
 {
     struct imap_commands *commands = &session->commands;
     struct imap_command *command = imap_commands_awaiting(commands);
-    if (!command) {
-        struct imap_command *idle = imap_commands_by_kind(commands, IMAP_COMMAND_IDLE);
-        if (idle && idle->open && imap_command_sent(commands, idle))
-            return 0; /* some servers say it again to show that they are alive */
-    }
+    /* Some servers say it again during IDLE to show that they are alive. */
+    if (!command && imap_commands_by_kind(commands, IMAP_COMMAND_IDLE))
+        return 0;
     if (!command || !imap_command_sent(commands, command))
         return err_set(err, ERR_RETRY_LATER, "the server says \"+\" where nothing waits for it");
     if (command->kind == IMAP_COMMAND_AUTHENTICATE)
@@ -221,6 +219,16 @@ static int imap_session_dispatch(struct imap_session *session, struct imap_event
     return imap_session_untagged(session, event, err);
 }
 
+/* The parser gave up, and its error may quote the server. Who has just been told the password
+ * may repeat it, in a form that cannot be known. */
+static int imap_session_broken(const struct imap_session *session, struct err *err)
+{
+    enum imap_login_state state = session->login.state;
+    if (state == IMAP_LOGIN_AUTH || state == IMAP_LOGIN_CAPABILITY_AGAIN)
+        err_set(err, ERR_RETRY_LATER, "the server breaks the protocol during the login");
+    return -1;
+}
+
 int imap_session_next(struct imap_session *session, struct imap_event *ret_event, struct err *err)
 {
     if (session->over)
@@ -233,8 +241,8 @@ int imap_session_next(struct imap_session *session, struct imap_event *ret_event
         got = imap_parser_next(session->parser, &session->response, err);
         if (got == 0)
             return 0;
-        if (got > 0)
-            got = imap_session_dispatch(session, ret_event, err);
+        got = got > 0 ? imap_session_dispatch(session, ret_event, err)
+                      : imap_session_broken(session, err);
     }
     session->over = got < 0;
     return got;
@@ -259,7 +267,7 @@ const char *imap_session_waiting_for(const struct imap_session *session)
 
 void imap_session_secured(struct imap_session *session)
 {
-    if (session->login.state == IMAP_LOGIN_TLS && !session->injected)
+    if (session->login.state == IMAP_LOGIN_TLS && !session->injected && !session->over)
         imap_login_secured(&session->login, &session->commands);
 }
 

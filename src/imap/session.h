@@ -37,7 +37,7 @@ enum imap_auth {
 struct imap_session_settings {
     enum imap_security security;
     enum imap_auth auth;
-    const char *user;     /* copied; wiped, as the password, when authentication is over */
+    const char *user;     /* copied; wiped, as the password, by READY */
     const char *password; /* copied */
     struct imap_limits limits;
 };

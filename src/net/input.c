@@ -46,17 +46,6 @@ static enum net_io net_conn_fill(struct net_conn *conn, size_t *ret_len)
     return io;
 }
 
-static void net_conn_check_turned(struct net_conn *conn)
-{
-    struct err err;
-    if (conn->state != NET_CONN_TURNING)
-        return;
-    err_set(&err, ERR_GIVE_UP,
-            "%s: bytes came before TLS began: somebody may be injecting into the connection",
-            conn->setup->label);
-    net_conn_fail(conn, &err);
-}
-
 /* Hands out fresh bytes; keeps, in memory of just that size, what is not taken. */
 static void net_conn_give(struct net_conn *conn, const uint8_t *data, size_t len)
 {
@@ -67,14 +56,13 @@ static void net_conn_give(struct net_conn *conn, const uint8_t *data, size_t len
     conn->kept_from = 0;
     buf_reserve_exact(&conn->kept, len - taken);
     buf_add(&conn->kept, data + taken, len - taken);
-    net_conn_check_turned(conn);
+    if (conn->state == NET_CONN_TURNING)
+        net_conn_fail_injected(conn);
 }
 
 static void net_conn_give_kept(struct net_conn *conn)
 {
     size_t len = conn->kept.len - conn->kept_from;
-    if (!len)
-        return;
     /* Nothing counts as kept during the call, and the buffer stays where it is, whatever the
      * owner does meanwhile. */
     conn->kept_from = conn->kept.len;
@@ -87,7 +75,8 @@ static void net_conn_give_kept(struct net_conn *conn)
     } else {
         conn->kept_from -= len - taken;
         conn->paused = true;
-        net_conn_check_turned(conn);
+        if (conn->state == NET_CONN_TURNING)
+            net_conn_fail_injected(conn);
     }
 }
 
@@ -111,6 +100,10 @@ void net_conn_read(struct net_conn *conn)
     size_t share = NET_READ_SHARE;
     while (net_conn_may_read(conn)) {
         size_t len = 0;
+        if (conn->kept.len) {
+            net_conn_give_kept(conn);
+            continue;
+        }
         if (conn->input_over) {
             net_conn_tell_end(conn);
             return;
@@ -134,8 +127,6 @@ void net_conn_read(struct net_conn *conn)
 void net_conn_run_input(void *owner)
 {
     struct net_conn *conn = owner;
-    if (net_conn_may_read(conn))
-        net_conn_give_kept(conn);
     net_conn_read(conn);
     net_conn_watch(conn);
 }

@@ -30,7 +30,9 @@ static void net_tls_expect(SSL *ssl, const char *name)
     if (!*name || !X509_VERIFY_PARAM_set1_host(param, name, 0))
         abort();
     /* A name that is too long for SNI is none that the certificate could have, either. */
-    if (!SSL_set_tlsext_host_name(ssl, name))
+    /* The macro for this call, SSL_set_tlsext_host_name(), casts `const` away. */
+    if (!SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                  (void *)(uintptr_t)name))
         ERR_clear_error();
 }
 
@@ -76,7 +78,7 @@ static void net_tls_explain(SSL *ssl, int code, int error, struct err *err)
         const char *text = ERR_reason_error_string(queued);
         err_set(err, net_tls_refusal(reason) ? ERR_GIVE_UP : ERR_RETRY_LATER, "TLS: %s",
                 text ? text : "unknown error");
-    } else if (SSL_in_init(ssl)) {
+    } else if (SSL_get_app_data(ssl)) { /* still shaking hands */
         err_set(err, ERR_RETRY_LATER, "the peer ended the connection");
     } else {
         err_set(err, ERR_RETRY_LATER,
@@ -105,6 +107,15 @@ static enum net_io net_tls_outcome(SSL *ssl, int rc, struct err *err)
     }
 }
 
+/* The CAs the server sent along have done their part; only its own certificate is shown later.
+ * They would be kept, some 5 kB each, as long as the connection. */
+static void net_tls_drop_chain(SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_is_server(ssl) ? NULL : SSL_get_peer_cert_chain(ssl);
+    while (sk_X509_num(chain) > 0)
+        X509_free(sk_X509_pop(chain));
+}
+
 enum net_io net_tls_shake(SSL *ssl, const struct net_tls_check *check, struct err *err)
 {
     ERR_clear_error();
@@ -114,8 +125,10 @@ enum net_io net_tls_shake(SSL *ssl, const struct net_tls_check *check, struct er
         *err = check->err;
     else if (io == NET_IO_BROKEN)
         err_prefix(err, "the TLS handshake failed");
-    if (io == NET_IO_MORE)
+    if (io == NET_IO_MORE) {
         SSL_set_app_data(ssl, NULL);
+        net_tls_drop_chain(ssl);
+    }
     return io;
 }
 

@@ -8,7 +8,7 @@
 /* 0x01 in each byte of a word. */
 #define PAYLOAD_ONES UINT64_C(0x0101010101010101)
 
-/* The top bit of each of eight bytes that is not copied as it is: '"', '\\', controls, 8-bit ones.
+/* The top bit of each of eight bytes that is not copied as it is: quote, backslash, control, 8-bit.
  * A subtraction sets a byte's top bit when the byte was less than what was taken off. It may borrow
  * from the next byte, so that only the first hit counts. */
 static uint64_t payload_hits(uint64_t word)

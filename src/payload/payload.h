@@ -29,12 +29,13 @@ struct payload_encoder;
 struct payload_result {
     uint8_t sha256[PAYLOAD_SHA256]; /* of the mail's bytes */
     uint64_t mail_size;             /* in bytes */
-    uint64_t payload_size;          /* without the headroom; also known when it was too large */
+    uint64_t payload_size;          /* without the headroom; exact also when it was too large */
     bool too_large;                 /* payload_size is over the limit: `frame` is left empty */
     bool utf8;                      /* the mail is valid UTF-8 (true for raw) */
 };
 
-/* One encoder does one mail after another. `headroom` bytes are left free at the front of each
+/* One encoder does one mail after another; between two mails it holds a few hundred bytes. Adding
+ * and finishing is for after a begin. `headroom` bytes are left free at the front of each
  * frame for the sink's header; payloads over `max_payload` bytes are hashed and measured to their
  * end but not kept, so that memory stays bounded by the limit. */
 struct payload_encoder *payload_encoder_new(enum payload_format format, size_t headroom,
@@ -42,12 +43,14 @@ struct payload_encoder *payload_encoder_new(enum payload_format format, size_t h
 /* NULL does nothing. */
 void payload_encoder_free(struct payload_encoder *encoder);
 /* Begins a mail; drops one that was begun and not finished. `expected` is the announced size in
- * bytes, only a hint for the first allocation, which is never more than the limit. */
+ * bytes, only a hint for the first allocation, which serves the usual mail whole, and is never more
+ * than the limit. */
 void payload_encoder_begin(struct payload_encoder *encoder, uint64_t expected);
 void payload_encoder_add(struct payload_encoder *encoder, const uint8_t *data, size_t len);
 /* Memory held for the mail in hand. */
 size_t payload_encoder_held(const struct payload_encoder *encoder);
-/* Ends the mail. *ret_frame (released or empty before) gets the memory: headroom, then payload. */
+/* Ends the mail. *ret_frame (released or empty before) gets the memory, little more than it needs:
+ * headroom, then payload. */
 void payload_encoder_finish(struct payload_encoder *encoder, struct buf *ret_frame,
                             struct payload_result *ret_result);
 

@@ -15,6 +15,8 @@
 enum {
     /* How often a mail must break a connection, all alone, before it is refused. */
     HPFEEDS_STRIKES = 3,
+    /* So many mails without suspicion may go out while a suspect waits. */
+    HPFEEDS_WARY_TURN = 512,
     /* Enough doublings to get to the longest pause from any first one. */
     HPFEEDS_ATTEMPT_MAX = 32,
 };
@@ -69,7 +71,9 @@ struct sink_hpfeeds {
     enum publisher_end echo_end;
 
     struct notices *notices;
-    struct sink_mail_list queue; /* offered, not with the way yet */
+    struct sink_mail_list queue; /* offered, not with the way yet … */
+    struct sink_mail_list wary;  /* … and those under suspicion, the least suspect first */
+    size_t since_wary;           /* mails sent from `queue` since one from `wary` */
     size_t in_flight;            /* mails the way has */
     size_t limited;              /* of these, those with a limit */
     size_t limit;                /* the least of these limits */
@@ -120,10 +124,33 @@ static bool hpfeeds_may_send(const struct sink_hpfeeds *hpfeeds, const struct si
            (!hpfeeds->limited || hpfeeds->in_flight < hpfeeds->limit);
 }
 
-static void hpfeeds_send(struct sink_hpfeeds *hpfeeds)
+/* Did the broker take others since it first dropped a connection with this one? */
+static bool hpfeeds_takes_others(const struct sink_hpfeeds *hpfeeds, const struct sink_mail *mail)
 {
-    struct sink_mail *mail = sink_mail_list_pop(&hpfeeds->queue);
+    const struct suspect *suspect = suspects_find(&hpfeeds->suspects, mail->print);
+    return suspect && suspect->taken != hpfeeds->taken;
+}
 
+/* Which list is next? Mails without suspicion go first, so that none waits behind one that breaks
+ * every connection; but suspects have their turn among many, and on the fresh connection that was
+ * made for one, unless others still have to show that it works. */
+static struct sink_mail_list *hpfeeds_next_list(struct sink_hpfeeds *hpfeeds, bool fresh)
+{
+    const struct sink_mail *suspect = hpfeeds->wary.head;
+
+    if (!suspect || !hpfeeds->queue.head)
+        return suspect ? &hpfeeds->wary : &hpfeeds->queue;
+    if (hpfeeds->since_wary >= HPFEEDS_WARY_TURN ||
+        (fresh && hpfeeds_takes_others(hpfeeds, suspect)))
+        return &hpfeeds->wary;
+    return &hpfeeds->queue;
+}
+
+static void hpfeeds_send(struct sink_hpfeeds *hpfeeds, struct sink_mail_list *list)
+{
+    struct sink_mail *mail = sink_mail_list_pop(list);
+
+    hpfeeds->since_wary = list == &hpfeeds->wary ? 0 : hpfeeds->since_wary + 1;
     hpfeeds->in_flight++;
     if (mail->limit != SIZE_MAX) {
         if (!hpfeeds->limited++ || mail->limit < hpfeeds->limit)
@@ -136,14 +163,15 @@ static void hpfeeds_send(struct sink_hpfeeds *hpfeeds)
  * to work just now (`fresh`): when it breaks, there is no other explanation than the mail. */
 static void hpfeeds_pump(struct sink_hpfeeds *hpfeeds, bool fresh)
 {
-    struct sink_mail *mail;
+    struct sink_mail_list *list;
 
-    while ((mail = hpfeeds->queue.head) && hpfeeds_may_send(hpfeeds, mail)) {
-        if (mail->limit == SUSPECTS_ALONE && !fresh) {
+    while ((list = hpfeeds_next_list(hpfeeds, fresh))->head &&
+           hpfeeds_may_send(hpfeeds, list->head)) {
+        if (list->head->limit == SUSPECTS_ALONE && !fresh) {
             hpfeeds_open(hpfeeds, HPFEEDS_REOPENING);
             return;
         }
-        hpfeeds_send(hpfeeds);
+        hpfeeds_send(hpfeeds, list);
         fresh = false;
     }
 }
@@ -176,6 +204,7 @@ static void hpfeeds_go_down(struct sink_hpfeeds *hpfeeds, const struct err *err)
     hpfeeds->state = HPFEEDS_PAUSED;
     notices_down(hpfeeds->notices, err);
     hpfeeds_give_back(hpfeeds, &hpfeeds->queue, err);
+    hpfeeds_give_back(hpfeeds, &hpfeeds->wary, err);
     hpfeeds_rest(hpfeeds, err->action);
 }
 
@@ -236,7 +265,7 @@ static void hpfeeds_judge(struct sink_hpfeeds *hpfeeds)
 {
     struct sink_mail *mail = hpfeeds->judged;
     struct suspect *suspect = suspects_find(&hpfeeds->suspects, mail->print);
-    bool others = suspect && suspect->taken != hpfeeds->taken;
+    bool others = hpfeeds_takes_others(hpfeeds, mail);
 
     hpfeeds->judged = NULL;
     hpfeeds->state = HPFEEDS_UP;
@@ -405,6 +434,7 @@ static struct sink_mail *hpfeeds_mail_new(struct sink_hpfeeds *hpfeeds, struct b
     mail->payload_len = frame->len - publisher->headroom;
     mail->print = suspects_print(payload, mail->payload_len);
     mail->limit = suspects_limit(&hpfeeds->suspects, mail->print);
+    mail->losses = suspects_losses(&hpfeeds->suspects, mail->print);
     hpfeeds_put_publish_prefix(payload - hpfeeds_publish_prefix(publisher->ident, channel),
                                publisher->ident, channel, mail->payload_len);
     mail->block = block_from_buf(frame);
@@ -428,7 +458,10 @@ static void hpfeeds_offer(struct sink *sink, struct buf *frame, void *token)
         hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &err);
         return;
     }
-    sink_mail_list_add(&hpfeeds->queue, mail);
+    if (mail->losses)
+        sink_mail_list_add_by_losses(&hpfeeds->wary, mail);
+    else
+        sink_mail_list_add(&hpfeeds->queue, mail);
     hpfeeds_pump(hpfeeds, false);
 }
 
@@ -460,6 +493,7 @@ static void hpfeeds_free(struct sink *sink)
     net_timer_free(hpfeeds->pause);
     sink_mail_free(hpfeeds->judged);
     sink_mail_list_release(&hpfeeds->queue);
+    sink_mail_list_release(&hpfeeds->wary);
     suspects_release(&hpfeeds->suspects);
     confirm_setup_release(&hpfeeds->setup);
     free(hpfeeds->described);

@@ -1,8 +1,9 @@
 /* sink/hpfeeds.h: the sink that publishes to an hpfeeds broker.
  *
  * hpfeeds has no acknowledgement; `confirm` chooses how a delivery is known (docs/delivery.md):
- * echo   a marker is published on a private channel by the connection that carried the batch, and
- *        comes back on a second connection: everything before it was handled.
+ * echo   a marker is published on a private channel by the connection that carried the mails, and
+ *        comes back, on that connection where the broker does so, else on a second one:
+ *        everything before it was handled.
  * close  each batch has its own connection; when the peer's kernel has acknowledged it, it rests
  *        for `grace`, is half-closed, and must end cleanly after that.
  * sent   the peer's kernel has acknowledged the bytes.

@@ -21,6 +21,21 @@ void sink_mail_list_add(struct sink_mail_list *list, struct sink_mail *mail)
     list->count++;
 }
 
+void sink_mail_list_add_by_losses(struct sink_mail_list *list, struct sink_mail *mail)
+{
+    struct sink_mail **link = &list->head;
+
+    if (!list->tail || list->tail->losses <= mail->losses) {
+        sink_mail_list_add(list, mail);
+        return;
+    }
+    while ((*link)->losses <= mail->losses)
+        link = &(*link)->next;
+    mail->next = *link;
+    *link = mail;
+    list->count++;
+}
+
 struct sink_mail *sink_mail_list_pop(struct sink_mail_list *list)
 {
     struct sink_mail *mail = list->head;

@@ -16,6 +16,7 @@ struct sink_mail {
     size_t payload_len;
     uint64_t print;    /* what it is recognised by when it is offered again (sink/suspects.h) */
     size_t limit;      /* it goes out with at most so many mails in flight, itself included */
+    unsigned losses;   /* how often it was in flight when a connection broke */
     bool written;      /* queued on a connection */
     bool sent;         /* all of it is with the kernel */
     uint64_t position; /* `sent`: where in the connection's stream it ends */
@@ -32,6 +33,8 @@ struct sink_mail_list {
 void sink_mail_free(struct sink_mail *mail);
 
 void sink_mail_list_add(struct sink_mail_list *list, struct sink_mail *mail);
+/* Behind all that were lost as often or less often. */
+void sink_mail_list_add_by_losses(struct sink_mail_list *list, struct sink_mail *mail);
 /* The first one, taken out; NULL when empty. */
 struct sink_mail *sink_mail_list_pop(struct sink_mail_list *list);
 /* Moves all of `from` to the end of `list`. */

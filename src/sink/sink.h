@@ -25,9 +25,11 @@ struct sink_events {
     /* Connected, authenticated as far as can be known, and the way of confirmation found out:
      * payloads may be offered. Comes again after each loss. */
     void (*up)(void *ctx);
-    /* The connection is lost or could not be made. The sink goes on trying by itself, with
-     * back-off, unless err->action is ERR_GIVE_UP (refused by word: secret, ident, channel): then
-     * it tries again only as rarely as its longest pause. */
+    /* The connection is lost or could not be made; again for each further attempt that fails. The
+     * sink goes on trying by itself, with back-off; when err->action is ERR_GIVE_UP (refused by
+     * word: secret, ident, channel; a certificate that is not trusted) only as rarely as its
+     * longest pause. What was offered and is not known to be taken settles after it, but what
+     * still is on a connection of its own (`confirm: close`) settles when that ends. */
     void (*down)(void *ctx, const struct err *err);
     /* The payload of `token` is with the kernel, its memory free again. */
     void (*sent)(void *ctx, void *token);

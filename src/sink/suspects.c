@@ -100,3 +100,9 @@ size_t suspects_limit(const struct suspects *suspects, uint64_t print)
     const struct suspect *suspect = suspects_find(suspects, print);
     return suspect ? suspect->limit : SIZE_MAX;
 }
+
+unsigned suspects_losses(const struct suspects *suspects, uint64_t print)
+{
+    const struct suspect *suspect = suspects_find(suspects, print);
+    return suspect ? suspect->losses : 0;
+}

@@ -43,6 +43,8 @@ void suspects_cleared(struct suspects *suspects, uint64_t print);
 /* With how many mails in flight it may go out, itself included: SIZE_MAX, or down to
  * SUSPECTS_ALONE. */
 size_t suspects_limit(const struct suspects *suspects, uint64_t print);
+/* How often it was lost; 0: no suspect. */
+unsigned suspects_losses(const struct suspects *suspects, uint64_t print);
 /* NULL if it is none. */
 struct suspect *suspects_find(const struct suspects *suspects, uint64_t print);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     DB_APPLICATION_ID = 0x49436F6C, /* "ICol" */
@@ -59,9 +60,10 @@ static int state_db_damaged(struct err *err, const char *path, const char *why)
 
 int state_db_error(sqlite3 *db, struct err *err)
 {
+    /* sqlite3_system_errno() says nothing of what failed in sqlite3_step(); errno is still that. */
+    int error = errno;
     const char *path = sqlite3_db_filename(db, "main");
     const char *why = sqlite3_errmsg(db);
-    int error = sqlite3_system_errno(db);
     switch (sqlite3_errcode(db) & 0xFF) {
     case SQLITE_NOMEM:
         fputs("out of memory\n", stderr);
@@ -69,6 +71,7 @@ int state_db_error(sqlite3 *db, struct err *err)
     case SQLITE_FULL:
         return state_db_full(err, path);
     case SQLITE_IOERR:
+        /* SQLITE_FULL is ENOSPC alone. */
         if (error == ENOSPC || error == EDQUOT || error == EFBIG)
             return state_db_full(err, path);
         return err_set(err, ERR_RETRY_LATER, "state %s: %s (%s)", path, why, strerror(error));
@@ -76,12 +79,15 @@ int state_db_error(sqlite3 *db, struct err *err)
     case SQLITE_LOCKED:
         return err_set(err, ERR_RETRY_LATER,
                        "state %s: another program keeps it locked: end that one", path);
+    case SQLITE_ERROR: /* the SQL is constant: a table or column of the schema is missing */
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return state_db_damaged(err, path, why);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
+        if (error == ENOSPC || error == EDQUOT)
+            return state_db_full(err, path);
         return err_set(
             err, ERR_GIVE_UP,
             "state %s: cannot be opened or written (%s): look at its owner and mode, and "
@@ -112,6 +118,23 @@ static int state_db_query(sqlite3 *db, const char *sql, int64_t *ret_value, stru
     return result;
 }
 
+/* SQLite counts a page that is there in part as a whole one, and takes a file of one byte for an
+ * empty one. Beside a WAL a page may be in part: the rest of it comes from there. */
+static int state_db_check_length(sqlite3 *db, struct err *err)
+{
+    int64_t page_size;
+    if (state_db_query(db, "PRAGMA page_size", &page_size, err) < 0)
+        return -1;
+    const char *path = sqlite3_db_filename(db, "main");
+    struct stat file, wal = {0};
+    if (stat(path, &file) < 0)
+        return err_set(err, ERR_GIVE_UP, "state %s: %s", path, strerror(errno));
+    (void)stat(sqlite3_filename_wal(path), &wal);
+    if (wal.st_size == 0 && file.st_size % page_size != 0)
+        return state_db_damaged(err, path, "its end is missing");
+    return 0;
+}
+
 /* Is it ours, or empty? Only reads: a file of another program's stays as it is. */
 static int state_db_identify(sqlite3 *db, int64_t *ret_schema, struct err *err)
 {
@@ -121,6 +144,8 @@ static int state_db_identify(sqlite3 *db, int64_t *ret_schema, struct err *err)
         state_db_query(db, "SELECT count(*) FROM sqlite_schema", &objects, err) < 0)
         return -1;
 
+    if (state_db_check_length(db, err) < 0)
+        return -1;
     const char *path = sqlite3_db_filename(db, "main");
     bool empty = !application && !schema && !objects;
     if (application != DB_APPLICATION_ID && !empty)

@@ -11,7 +11,7 @@
  * schema. Nothing is written to a file that is not this program's. */
 int state_db_open(const char *path, sqlite3 **ret_db, struct err *err);
 
-/* Describes the last failure on `db`; returns -1. */
+/* Describes the failure of the call on `db` just before; returns -1. */
 int state_db_error(sqlite3 *db, struct err *err);
 
 #endif

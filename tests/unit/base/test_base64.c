@@ -62,23 +62,8 @@ static void test_malformed(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "Zg=",
-        "Zg",
-        "Z",
-        "====",
-        "Z===",
-        "=Zg=",
-        "Zg==Zg==",
-        "Zm9v\r\n",
-        "Zm 9",
-        "Zh==",
-        "Zm9=",
-        "Zm-_",
-        "Zm9*",
-        "Zm9vZm9",
-        "go ahead",
-        "Zm\xff"
-        "v",
+        "Zg=",  "Zg",   "Z",    "====", "Z===", "=Zg=",    "Zg==Zg==", "Zm9v\r\n",
+        "Zm 9", "Zh==", "Zm9=", "Zm-_", "Zm9*", "Zm9vZm9", "go ahead", "Zm\xffv",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf out = {0};

@@ -65,7 +65,7 @@ static void test_all_code_names(void **state)
     (void)state;
     for (enum imap_code code = IMAP_CODE_ALERT; code <= IMAP_CODE_MESSAGELIMIT; code++) {
         const char *name = imap_code_name(code);
-        struct buf in = {0}, out = {0};
+        struct buf in = {0};
         buf_printf(&in, "* NO [%s] x\r\n", name);
         struct imap_parser *parser = imap_parser_new(&imap_limits_default);
         imap_parser_feed(parser, in.data, in.len);
@@ -76,7 +76,6 @@ static void test_all_code_names(void **state)
         assert_int_equal(imap_parser_next(parser, &response, &err), 0);
         imap_parser_free(parser);
         buf_release(&in);
-        buf_release(&out);
     }
 }
 
@@ -104,8 +103,7 @@ static void test_code_slips(void **state)
         {"* OK [CAPABILITY IMAP4rev1 LITERAL + IDLE] x\r\n",
          "status OK [CAPABILITY] caps=IMAP4REV1,IDLE text=<x>\n"},
         /* brackets that do not match */
-        {"* OK [ALERT too [many] brackets]] x\r\n",
-         "status OK [ALERT] text=<brackets]] x>\n"},
+        {"* OK [ALERT too [many] brackets]] x\r\n", "status OK [ALERT] text=<brackets]] x>\n"},
         {"* OK [ALERT no end\r\n", "status OK [ALERT] text=<[ALERT no end>\n"},
         {"* OK text ]with[ brackets\r\n", "status OK text=<text ]with[ brackets>\n"},
         {"* OK []\r\n", "status OK [another code] text=<>\n"},
@@ -135,9 +133,8 @@ static void test_line_slips(void **state)
         {"A1BAD\r\n", "status tag=<A1> BAD text=<>\n"},
         {"* OK two\rhalves\r\r\n", "status OK text=<two\\x0dhalves>\n"},
         {"* OK gr\xc3\xbc\xdf\x80\x1b[2J\r\n", "status OK text=<gr\\xc3\\xbc\\xdf\\x80\\x1b[2J>\n"},
-        {BYTES("* OK pad\0ded\0\0\0\r\n\0\0* 3 EXISTS\0\0\r\n\0"),
-         .out = "status OK text=<padded>\nexists 3\n"},
-        {BYTES("* FLAGS (\\Seen\0\\Draft)\0\0\0\r\n"), .out = "flags flags=Seen,Draft\n"},
+        {"* OK pad\1ded\1\1\1\r\n\1\1* 3 EXISTS\1\1\r\n\1", "status OK text=<padded>\nexists 3\n"},
+        {"* FLAGS (\\Seen\1\\Draft)\1\1\1\r\n", "flags flags=Seen,Draft\n"},
     };
     CASES_CHECK(rows);
 }
@@ -180,9 +177,8 @@ static void test_others(void **state)
     static const struct response_case rows[] = {
         {"* ENABLED CONDSTORE\r\n", "other text=<ENABLED>\n"},
         {"* id (\"name\" \"x\" \"version\" NIL)\r\n", "other text=<ID>\n"},
-        {"* ID (\"name\" {7}\r\n)\r\n* BY\r\n\"x\")\r\n", "error: the server broke the IMAP protocol: "
-         "a line that is no response, beginning with \"\"x\"\" (in ID)\n"},
-        {"* ID (\"a\" {6}\r\n* BYE \r\n)\r\n* 1 EXISTS\r\n", "other text=<ID>\nexists 1\n"},
+        {"* ID (\"a\" {10}\r\n)\r\n* BYE\r\n NIL)\r\n* 1 EXISTS\r\n",
+         "other text=<ID>\nexists 1\n"},
         {"* METADATA INBOX (/x ~{4}\r\n\r\n) ~{0}\r\n ~tilde)\r\n* 1 EXISTS\r\n",
          "other text=<METADATA>\nexists 1\n"},
         {"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n", "other text=<NAMESPACE>\n"},
@@ -190,7 +186,7 @@ static void test_others(void **state)
         {"* QUOTA \"\" (STORAGE 10 512)\r\n", "other text=<QUOTA>\n"},
         {"* X-NEWS don't \"worry\r\n* 1 EXISTS\r\n", "other text=<X-NEWS>\nexists 1\n"},
         {"* \r\n*\r\n* (\r\n* \"x\"\r\n* ) x\r\n", "other text=<>\nother text=<>\nother text=<>\n"
-                                                  "other text=<>\nother text=<>\n"},
+                                                   "other text=<>\nother text=<>\n"},
         {"* ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ x\r\n",
          "other text=<ABCDEFGHIJKLMNOPQRSTUVWXYZABCDE>\n"},
     };
@@ -264,16 +260,11 @@ static void test_rest_and_idle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_codes),
-        cmocka_unit_test(test_all_code_names),
-        cmocka_unit_test(test_code_slips),
-        cmocka_unit_test(test_line_slips),
-        cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_no_response),
-        cmocka_unit_test(test_broken_stays_broken),
+        cmocka_unit_test(test_status),         cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_all_code_names), cmocka_unit_test(test_code_slips),
+        cmocka_unit_test(test_line_slips),     cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_counts),         cmocka_unit_test(test_others),
+        cmocka_unit_test(test_no_response),    cmocka_unit_test(test_broken_stays_broken),
         cmocka_unit_test(test_rest_and_idle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,32 +20,41 @@
 static const struct peer_script test_verbs[] = {
     {.name = "each command's bytes",
      .steps = {READY("UIDPLUS"),
-               "D:select INBOX", "C:$1 SELECT \"INBOX\"\r\n",
-               "D:examine a b", "C:$2 EXAMINE \"a b\"\r\n",
-               "D:search UID 1:9 UNSEEN", "C:$3 UID SEARCH UID 1:9 UNSEEN\r\n",
-               "D:fetch (UID FLAGS)", "C:$4 UID FETCH 1:3,7 (UID FLAGS)\r\n",
-               "D:store +FLAGS.SILENT (\\Seen)", "C:$5 UID STORE 1:3,7 +FLAGS.SILENT (\\Seen)\r\n",
-               "D:copy Trash", "C:$6 UID COPY 1:3,7 \"Trash\"\r\n",
-               "D:move Trash", "C:$7 UID MOVE 1:3,7 \"Trash\"\r\n",
-               "D:uid-expunge 4:5", "C:$8 UID EXPUNGE 4:5\r\n",
-               "D:expunge", "C:$9 EXPUNGE\r\n", "N:9"}},
+               "D:select INBOX",
+               "C:$1 SELECT \"INBOX\"\r\n",
+               "D:examine a b",
+               "C:$2 EXAMINE \"a b\"\r\n",
+               "D:search UID 1:9 UNSEEN",
+               "C:$3 UID SEARCH UID 1:9 UNSEEN\r\n",
+               "D:fetch (UID FLAGS)",
+               "C:$4 UID FETCH 1:3,7 (UID FLAGS)\r\n",
+               "D:store +FLAGS.SILENT (\\Seen)",
+               "C:$5 UID STORE 1:3,7 +FLAGS.SILENT (\\Seen)\r\n",
+               "D:copy Trash",
+               "C:$6 UID COPY 1:3,7 \"Trash\"\r\n",
+               "D:move Trash",
+               "C:$7 UID MOVE 1:3,7 \"Trash\"\r\n",
+               "D:uid-expunge 4:5",
+               "C:$8 UID EXPUNGE 4:5\r\n",
+               "D:expunge",
+               "C:$9 EXPUNGE\r\n",
+               "N:9"}},
     {.name = "the rest of them",
-     .steps = {READY("IDLE"),
-               "D:status Entw&APw-rfe",
+     .steps = {READY("IDLE"), "D:status Entw&APw-rfe",
                "C:$1 STATUS \"Entw&APw-rfe\" (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)\r\n",
-               "D:create &-", "C:$2 CREATE \"&-\"\r\n",
-               "D:noop", "C:$3 NOOP\r\n", "D:logout", "C:$4 LOGOUT\r\n", "N:4",
-               "W:the answer to STATUS"}},
-    {.name = "ESEARCH", .steps = {READY("ESEARCH"), "D:search UNSEEN",
-                                  "C:$1 UID SEARCH RETURN (ALL) UNSEEN\r\n"}},
+               "D:create &-", "C:$2 CREATE \"&-\"\r\n", "D:noop", "C:$3 NOOP\r\n", "D:logout",
+               "C:$4 LOGOUT\r\n", "N:4", "W:the answer to STATUS"}},
+    {.name = "ESEARCH",
+     .steps = {READY("ESEARCH"), "D:search UNSEEN", "C:$1 UID SEARCH RETURN (ALL) UNSEEN\r\n"}},
     {.name = "LIST of special uses",
      .steps = {READY("LIST-EXTENDED SPECIAL-USE XLIST"), "D:list",
                "C:$1 LIST \"\" \"*\" RETURN (SPECIAL-USE)\r\n", "D:list plain",
                "C:$2 LIST \"\" \"*\"\r\n"}},
     {.name = "LIST that says special uses unasked",
      .steps = {READY("SPECIAL-USE XLIST"), "D:list", "C:$1 LIST \"\" \"*\"\r\n"}},
-    {.name = "XLIST", .steps = {READY("XLIST"), "D:list", "C:$1 XLIST \"\" \"*\"\r\n",
-                                "D:list plain", "C:$2 LIST \"\" \"*\"\r\n"}},
+    {.name = "XLIST",
+     .steps = {READY("XLIST"), "D:list", "C:$1 XLIST \"\" \"*\"\r\n", "D:list plain",
+               "C:$2 LIST \"\" \"*\"\r\n"}},
     {.name = "plain LIST", .steps = {READY("IDLE"), "D:list", "C:$1 LIST \"\" \"*\"\r\n"}},
 };
 
@@ -88,14 +97,13 @@ static const struct peer_script test_pipeline[] = {
 static const struct peer_script test_literals[] = {
     {.name = "commands behind a literal wait",
      .steps = {READY("IDLE"), "D:noop", "D:select b\xC3\xB6x", "D:search UNSEEN",
-               "C:$1 NOOP\r\n$2 SELECT {4}\r\n", "W:the answer to NOOP", "N:3",
-               "S:$1 OK fine\r\n", "E:DONE 1 OK fine", "W:the answer to SELECT",
-               "S:* 5 EXISTS\r\n+ go\r\n", "E:DATA EXISTS 5",
-               "C:b\xC3\xB6x\r\n$3 UID SEARCH UNSEEN\r\n",
-               "S:$2 OK in\r\n", "E:DONE 2 OK in"}},
+               "C:$1 NOOP\r\n$2 SELECT {4}\r\n", "W:the answer to NOOP", "N:3", "S:$1 OK fine\r\n",
+               "E:DONE 1 OK fine", "W:the answer to SELECT", "S:* 5 EXISTS\r\n+ go\r\n",
+               "E:DATA EXISTS 5", "C:b\xC3\xB6x\r\n$3 UID SEARCH UNSEEN\r\n", "S:$2 OK in\r\n",
+               "E:DONE 2 OK in"}},
     {.name = "two literals, one after the other",
-     .steps = {READY("IDLE"), "D:create a\x80", "D:create b\x80", "C:$1 CREATE {2}\r\n",
-               "S:+ \r\n", "C:a\x80\r\n$2 CREATE {2}\r\n", "S:+ \r\n", "C:b\x80\r\n"}},
+     .steps = {READY("IDLE"), "D:create a\x80", "D:create b\x80", "C:$1 CREATE {2}\r\n", "S:+ \r\n",
+               "C:a\x80\r\n$2 CREATE {2}\r\n", "S:+ \r\n", "C:b\x80\r\n"}},
     {.name = "a refused literal is not sent, what is behind it is",
      .steps = {READY("IDLE"), "D:create a\x80", "D:noop", "C:$1 CREATE {2}\r\n",
                "S:$1 NO [CANNOT] no 8-bit here\r\n", "E:DONE 1 NO [CANNOT] no 8-bit here",
@@ -123,9 +131,9 @@ static const struct peer_script test_literals[] = {
 static const struct peer_script test_idle[] = {
     {.name = "idle",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "W:the server's + for IDLE", "N:1",
-               "S:+ idling\r\n", "E:IDLING 1", "W:-", "S:* 4 EXISTS\r\n", "E:DATA EXISTS 4",
-               "W:-", "D:idle-end", "C:DONE\r\n", "W:the end of IDLE", "D:idle-end",
-               "S:$1 OK done\r\n", "E:DONE 1 OK done", "W:-", "N:0"}},
+               "S:+ idling\r\n", "E:IDLING 1", "W:-", "S:* 4 EXISTS\r\n", "E:DATA EXISTS 4", "W:-",
+               "D:idle-end", "C:DONE\r\n", "W:the end of IDLE", "D:idle-end", "S:$1 OK done\r\n",
+               "E:DONE 1 OK done", "W:-", "N:0"}},
     {.name = "EXISTS before the +",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:* 4 EXISTS\r\n", "E:DATA EXISTS 4",
                "W:the server's + for IDLE", "S:+ \r\n", "E:IDLING 1"}},
@@ -136,9 +144,10 @@ static const struct peer_script test_idle[] = {
     {.name = "+ said again and again",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
                "S:+ still\r\n+ still\r\n", "D:idle-end", "C:DONE\r\n"}},
-    {.name = "+ after DONE",
+    {.name = "+ that crosses DONE",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
-               "D:idle-end", "C:DONE\r\n", "S:+ again\r\n", "E:FAIL later the server says \"+\"*"}},
+               "D:idle-end", "C:DONE\r\n", "S:+ still\r\n$1 OK done\r\n", "E:DONE 1 OK done",
+               "S:+ again\r\n", "E:FAIL later the server says \"+\"*"}},
     {.name = "refused",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:$1 NO not here\r\n",
                "E:DONE 1 NO not here", "D:idle-end", "D:noop", "C:$2 NOOP\r\n"}},
@@ -166,9 +175,10 @@ static const struct peer_script test_byes[] = {
      .steps = {READY("IDLE"), "D:logout", "C:$1 LOGOUT\r\n", "S:* BYE a\r\n* BYE b\r\n$1 OK c\r\n",
                "E:BYE BYE a", "E:DONE 1 OK c"}},
     {.name = "in mid-command: nothing comes after it",
-     .steps = {READY("IDLE"), "D:noop", "C:$1 NOOP\r\n",
-               "S:* BYE Suggested Backoff Time: 60 seconds\r\n* 3 EXISTS\r\n$1 OK\r\nzz1 OK\r\n+ \r\n",
-               "E:BYE BYE Suggested Backoff Time: 60 seconds", "P:60000"}},
+     .steps =
+         {READY("IDLE"), "D:noop", "C:$1 NOOP\r\n",
+          "S:* BYE Suggested Backoff Time: 60 seconds\r\n* 3 EXISTS\r\n$1 OK\r\nzz1 OK\r\n+ \r\n",
+          "E:BYE BYE Suggested Backoff Time: 60 seconds", "P:60000"}},
     {.name = "right after IDLE",
      .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n* BYE bye\r\n",
                "E:IDLING 1", "E:BYE BYE bye"}},
@@ -207,44 +217,295 @@ static void test_all_byes(void **state)
     peer_run_all(test_byes, COUNT(test_byes));
 }
 
-/* Every response code on every command, tagged and untagged: none does harm. */
+static struct imap_session *test_session(void)
+{
+    static const char greeting[] = "* PREAUTH [CAPABILITY IMAP4rev1 IDLE] hi\r\n";
+    struct imap_session_settings settings = {
+        .user = "u", .password = "p", .limits = imap_limits_default};
+    struct imap_session *session = imap_session_new(&settings);
+    struct imap_event event;
+    struct err err;
+    imap_session_feed(session, (const uint8_t *)greeting, sizeof greeting - 1);
+    assert_int_equal(imap_session_next(session, &event, &err), 1);
+    assert_int_equal(event.type, IMAP_EVENT_READY);
+    assert_int_equal(imap_session_next(session, &event, &err), 0);
+    return session;
+}
+
+static uint32_t test_issue(struct imap_session *session, unsigned verb)
+{
+    switch (verb) {
+    case 0:
+        return imap_session_select(session, "a", false);
+    case 1:
+        return imap_session_uid_search(session, "ALL");
+    case 2:
+        return imap_session_uid_fetch(session, "1", "(UID)");
+    case 3:
+        return imap_session_uid_store(session, "1", "+FLAGS (x)");
+    case 4:
+        return imap_session_uid_copy(session, "1", "a");
+    case 5:
+        return imap_session_uid_move(session, "1", "a");
+    case 6:
+        return imap_session_uid_expunge(session, "1");
+    case 7:
+        return imap_session_expunge(session);
+    case 8:
+        return imap_session_list(session, false);
+    case 9:
+        return imap_session_status(session, "a");
+    case 10:
+        return imap_session_create(session, "a");
+    case 11:
+        return imap_session_noop(session);
+    case 12:
+        return imap_session_logout(session);
+    default:
+        return imap_session_idle(session);
+    }
+}
+
+enum {
+    TEST_VERBS = 14
+};
+
+/* The first word of what is to be sent; what is to be sent is then gone. */
+static void test_take_tag(struct imap_session *session, char *tag, size_t cap)
+{
+    struct buf *output = imap_session_output(session);
+    size_t len = strcspn(buf_cstr(output), " ");
+    assert_true(len > 0 && len < cap);
+    memcpy(tag, output->data, len);
+    tag[len] = '\0';
+    buf_clear(output);
+}
+
+/* Every response code on every command, untagged and tagged, with every status: one DONE and no
+ * harm. */
+static void test_code_on(unsigned verb, const char *status, const char *code)
+{
+    struct imap_session *session = test_session();
+    char tag[32], line[256];
+    uint32_t number = test_issue(session, verb);
+    test_take_tag(session, tag, sizeof tag);
+    snprintf(line, sizeof line, "* %s [%s] a\r\n%s %s [%s] b\r\n", status, code, tag, status, code);
+    imap_session_feed(session, (uint8_t *)line, strlen(line));
+    struct imap_event event;
+    struct err err;
+    unsigned done = 0;
+    int got;
+    while ((got = imap_session_next(session, &event, &err)) == 1) {
+        assert_true(event.type == IMAP_EVENT_DATA || event.type == IMAP_EVENT_DONE);
+        done += event.type == IMAP_EVENT_DONE && event.command == number;
+    }
+    assert_int_equal(got, 0);
+    assert_int_equal(done, 1);
+    assert_int_equal(imap_session_pending(session), 0);
+    imap_session_free(session);
+}
+
 static void test_codes_everywhere(void **state)
 {
     (void)state;
-    static const char *const codes[] = {
-        "ALERT", "BADCHARSET (utf-8)", "CAPABILITY IMAP4rev1 STARTTLS", "PARSE",
-        "PERMANENTFLAGS (\\*)", "READ-ONLY", "READ-WRITE", "TRYCREATE", "UIDNEXT 7",
-        "UIDVALIDITY 0", "UNSEEN 1", "UIDNOTSTICKY", "HIGHESTMODSEQ 9", "NOMODSEQ",
-        "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED",
-        "CONTACTADMIN", "UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERQUOTA", "NOPERM",
-        "NONEXISTENT", "ALREADYEXISTS", "CANNOT", "CLOSED", "SERVERBUG", "CLIENTBUG",
-        "EXPUNGEISSUED", "APPENDUID 1 2", "COPYUID 1 1:99999999 1:99999999", "MESSAGELIMIT 3",
-        "REFERRAL imap://x/", "X-UNHEARD-OF"};
-    static const char *const verbs[] = {
-        "D:select a", "D:examine a", "D:search ALL",  "D:fetch (UID)", "D:store +FLAGS (x)",
-        "D:copy a",   "D:move a",    "D:uid-expunge 1", "D:expunge",     "D:list",
-        "D:status a", "D:create a",  "D:noop",        "D:logout",      "D:idle"};
-    for (size_t i = 0; i < COUNT(codes) * COUNT(verbs); i++) {
-        char *untagged = mem_printf("S:* OK [%s] x\r\n", codes[i % COUNT(codes)]);
-        char *tagged = mem_printf("S:%s OK [%s] x\r\n", i % 2 ? "$1" : "$1", codes[i % COUNT(codes)]);
-        /* What is sent is not at stake here: the tag is taken from a NOOP before it. */
-        struct peer_script script = {
-            .name = codes[i % COUNT(codes)],
-            .steps = {READY("IDLE"), "D:noop", "C:$1 NOOP\r\n", untagged, "E:DATA OK *", tagged,
-                      "E:DONE 1 OK *"}};
-        peer_run(&script);
-        free(untagged);
-        free(tagged);
-        (void)verbs;
+    static const char *const statuses[] = {"OK", "NO", "BAD"};
+    static const char *const codes[] = {"ALERT",
+                                        "BADCHARSET (utf-8)",
+                                        "CAPABILITY IMAP4rev1 STARTTLS",
+                                        "PARSE",
+                                        "PERMANENTFLAGS (\\*)",
+                                        "READ-ONLY",
+                                        "READ-WRITE",
+                                        "TRYCREATE",
+                                        "UIDNEXT 7",
+                                        "UIDVALIDITY 0",
+                                        "UNSEEN 1",
+                                        "UIDNOTSTICKY",
+                                        "HIGHESTMODSEQ 9",
+                                        "NOMODSEQ",
+                                        "AUTHENTICATIONFAILED",
+                                        "AUTHORIZATIONFAILED",
+                                        "EXPIRED",
+                                        "PRIVACYREQUIRED",
+                                        "CONTACTADMIN",
+                                        "UNAVAILABLE",
+                                        "INUSE",
+                                        "LIMIT",
+                                        "THROTTLED",
+                                        "OVERQUOTA",
+                                        "NOPERM",
+                                        "NONEXISTENT",
+                                        "ALREADYEXISTS",
+                                        "CANNOT",
+                                        "CLOSED",
+                                        "SERVERBUG",
+                                        "CLIENTBUG",
+                                        "EXPUNGEISSUED",
+                                        "APPENDUID 1 2",
+                                        "COPYUID 1 1:99999999 1:99999999",
+                                        "MESSAGELIMIT 3",
+                                        "REFERRAL imap://x/",
+                                        "X-UNHEARD-OF"};
+    for (unsigned verb = 0; verb < TEST_VERBS; verb++)
+        for (size_t i = 0; i < COUNT(statuses); i++)
+            for (size_t j = 0; j < COUNT(codes); j++)
+                test_code_on(verb, statuses[i], codes[j]);
+}
+
+static void test_fails(struct imap_session *session, const char *line)
+{
+    struct imap_event event;
+    struct err err = {0};
+    imap_session_feed(session, (const uint8_t *)line, strlen(line));
+    assert_int_equal(imap_session_next(session, &event, &err), -1);
+    assert_int_equal(err.action, ERR_RETRY_LATER);
+    assert_non_null(strstr(err.text, "was not sent"));
+}
+
+/* Even a right guess is an attack while the command has not left. */
+static void test_early_answer(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"OK", "NO", "BAD"};
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        for (size_t left = 1; left <= 2; left++) {
+            struct imap_session *session = test_session();
+            struct buf *output = imap_session_output(session);
+            char line[64];
+            imap_session_noop(session);
+            size_t len = strcspn(buf_cstr(output), " ");
+            snprintf(line, sizeof line, "%.*s %s done\r\n", (int)len, (char *)output->data,
+                     answers[i]);
+            if (left == 2)
+                buf_drop_front(output, output->len - 1); /* all but a byte has been sent */
+            test_fails(session, line);
+            imap_session_free(session);
+        }
     }
+}
+
+static void test_sent_by_and_by(void **state)
+{
+    (void)state;
+    struct imap_session *session = test_session();
+    struct buf *output = imap_session_output(session);
+    struct imap_event event;
+    struct err err;
+    char tag[32], line[64];
+    uint32_t first = imap_session_noop(session);
+    memcpy(tag, buf_cstr(output), sizeof tag - 1 < output->len ? sizeof tag - 1 : output->len);
+    tag[strcspn(tag, " ")] = '\0';
+    size_t first_len = output->len;
+    imap_session_noop(session);
+    buf_drop_front(output, first_len); /* the first is out, the second is not */
+    snprintf(line, sizeof line, "%s OK done\r\n", tag);
+    imap_session_feed(session, (uint8_t *)line, strlen(line));
+    assert_int_equal(imap_session_next(session, &event, &err), 1);
+    assert_int_equal(event.type, IMAP_EVENT_DONE);
+    assert_int_equal(event.command, first);
+    assert_int_equal(imap_session_pending(session), 1);
+    imap_session_free(session);
+}
+
+/* Two sessions' tags differ, and so do the letters of two tags of one session. */
+static void test_tags(void **state)
+{
+    (void)state;
+    char tags[3][32];
+    struct imap_session *a = test_session(), *b = test_session();
+    imap_session_noop(a);
+    test_take_tag(a, tags[0], sizeof tags[0]);
+    imap_session_noop(a);
+    test_take_tag(a, tags[1], sizeof tags[1]);
+    imap_session_noop(b);
+    test_take_tag(b, tags[2], sizeof tags[2]);
+    assert_memory_not_equal(tags[0], tags[1], 5);
+    assert_memory_not_equal(tags[0], tags[2], 5);
+    imap_session_free(a);
+    imap_session_free(b);
+}
+
+/* What has been sent is wiped and given back: an idle session holds no buffer. */
+static void test_output_released(void **state)
+{
+    (void)state;
+    struct imap_session *session = test_session();
+    struct imap_event event;
+    struct err err;
+    imap_session_idle(session);
+    buf_clear(imap_session_output(session));
+    imap_session_feed(session, (const uint8_t *)"+ idling\r\n", 10);
+    assert_int_equal(imap_session_next(session, &event, &err), 1);
+    assert_int_equal(imap_session_next(session, &event, &err), 0);
+    assert_null(imap_session_output(session)->data);
+    imap_session_free(session);
+}
+
+/* RFC 7888: with LITERAL- up to 4,096 octets go without waiting, more do not. */
+static void test_literal_minus(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len;
+        const char *caps, *head;
+        bool waits;
+    } cases[] = {
+        {4096, "LITERAL-", "{4096+}\r\n", false},
+        {4097, "LITERAL-", "{4097}\r\n", true},
+        {4097, "LITERAL+", "{4097+}\r\n", false},
+        {1001, "IDLE", "{1001}\r\n", true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char *name = mem_zalloc(cases[i].len + 1);
+        memset(name, 'x', cases[i].len);
+        char *verb = mem_printf("D:create %s", name);
+        char *greeting = mem_printf("S:* PREAUTH [CAPABILITY IMAP4rev1 %s] hi\r\n", cases[i].caps);
+        char *head = mem_printf("C:$1 CREATE %s%s%s", cases[i].head, cases[i].waits ? "" : name,
+                                cases[i].waits ? "" : "\r\n");
+        char *rest = mem_printf("C:%s\r\n", name);
+        struct peer_script script = {
+            .name = cases[i].head,
+            .steps = {greeting, "E:READY", verb, head, cases[i].waits ? "S:+ \r\n" : NULL, rest}};
+        peer_run(&script);
+        free(name);
+        free(verb);
+        free(greeting);
+        free(head);
+        free(rest);
+    }
+}
+
+/* A server that never stops talking before the login is done. */
+static void test_endless_talk(void **state)
+{
+    (void)state;
+    struct imap_session_settings settings = {
+        .user = "u", .password = "p", .limits = imap_limits_default};
+    struct imap_session *session = imap_session_new(&settings);
+    struct imap_event event;
+    struct err err = {0};
+    imap_session_feed(session, (const uint8_t *)"* OK hi\r\n", 9);
+    assert_int_equal(imap_session_next(session, &event, &err), 0);
+    int got = 0;
+    size_t lines = 0;
+    for (; got == 0 && lines < 100000; lines++) {
+        imap_session_feed(session, (const uint8_t *)"* OK wait\r\n", 11);
+        got = imap_session_next(session, &event, &err);
+    }
+    assert_int_equal(got, -1);
+    assert_true(lines < 2000);
+    imap_session_free(session);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_verbs),    cmocka_unit_test(test_all_pipeline),
-        cmocka_unit_test(test_all_literals), cmocka_unit_test(test_all_idle),
-        cmocka_unit_test(test_all_byes),     cmocka_unit_test(test_codes_everywhere),
+        cmocka_unit_test(test_all_verbs),     cmocka_unit_test(test_all_pipeline),
+        cmocka_unit_test(test_all_literals),  cmocka_unit_test(test_all_idle),
+        cmocka_unit_test(test_all_byes),      cmocka_unit_test(test_codes_everywhere),
+        cmocka_unit_test(test_early_answer),  cmocka_unit_test(test_sent_by_and_by),
+        cmocka_unit_test(test_tags),          cmocka_unit_test(test_output_released),
+        cmocka_unit_test(test_literal_minus), cmocka_unit_test(test_endless_talk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

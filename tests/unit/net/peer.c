@@ -201,7 +201,8 @@ void stage_run(struct stage *stage, bool (*over)(struct stage *stage))
     stage->over = over;
     if (over && over(stage))
         return;
-    net_timer_start(stage->watchdog, 60000);
+    if (over)
+        net_timer_start(stage->watchdog, 20000);
     net_loop_run(stage->loop);
     net_timer_stop(stage->watchdog);
     if (stage->timed_out)

@@ -28,13 +28,13 @@ struct peer {
     char log[64]; /* one letter an event, repeated data and drained once: "RdDE" */
     struct err err;
 
-    enum peer_event close_at;   /* closes itself in this event */
+    enum peer_event close_at;                               /* closes itself in this event */
     void (*hook)(struct peer *peer, enum peer_event event); /* after each event */
-    struct buf out; /* written bit by bit from `ready` on */
+    struct buf out;                                         /* written bit by bit from `ready` on */
     size_t out_at;
     bool end_after_out;
-    bool picky; /* takes what it is given in random bits, with pauses in between */
-    size_t take;                /* of each call's bytes at most this many; 0: all */
+    bool picky;  /* takes what it is given in random bits, with pauses in between */
+    size_t take; /* of each call's bytes at most this many; 0: all */
     unsigned sent;
     size_t sent_tokens[64]; /* the first tokens, in the order of their `sent` */
 };
@@ -57,7 +57,8 @@ void stage_release(struct stage *stage);
 void stage_connect(struct stage *stage, const char *host, struct net_tls *tls);
 void stage_connect_to(struct stage *stage, const struct net_conn_target *target);
 const struct net_conn_events *peer_events(void);
-/* Runs until `over`; fails the test when nothing comes of it. */
+/* Runs until `over`; fails the test when nothing comes of it. NULL: until nothing is left that
+ * could happen. */
 void stage_run(struct stage *stage, bool (*over)(struct stage *stage));
 /* Below `below`, the same in each run. */
 uint32_t stage_random(struct stage *stage, uint32_t below);

@@ -12,11 +12,11 @@ struct pki;
 struct pki_spec {
     const char *file; /* "host.pem" */
     const char *cn;
-    size_t cn_len;         /* 0: strlen(cn) */
-    const char *san;       /* "DNS:localhost,IP:127.0.0.1"; NULL: none */
-    int from_day, to_day;  /* days from now */
-    bool self_signed;      /* else by the CA */
-    bool wrong_key;        /* the key beside it is another's */
+    size_t cn_len;        /* 0: strlen(cn) */
+    const char *san;      /* "DNS:localhost,IP:127.0.0.1"; NULL: none */
+    int from_day, to_day; /* days from now */
+    bool self_signed;     /* else by the CA */
+    bool wrong_key;       /* the key beside it is another's */
 };
 
 /* Makes ca.pem. */

@@ -108,6 +108,16 @@ static bool server_closed_client_told(struct stage *stage)
     return !stage->server.conn && (peer_saw(&stage->client, 'E') || peer_saw(&stage->client, 'F'));
 }
 
+static bool client_closed(struct stage *stage)
+{
+    return !stage->client.conn;
+}
+
+static bool server_closed(struct stage *stage)
+{
+    return peer_saw(&stage->server, 'E') && !stage->server.conn;
+}
+
 static char last_letter(const struct peer *peer)
 {
     return peer->log[strlen(peer->log) - 1];
@@ -131,7 +141,10 @@ static void test_closing_in_each_event(void **state)
     static const struct {
         enum peer_event event;
         char letter;
-    } cases[] = {{PEER_READY, 'R'}, {PEER_DATA, 'd'}, {PEER_DRAINED, 'D'}, {PEER_SENT, 's'},
+    } cases[] = {{PEER_READY, 'R'},
+                 {PEER_DATA, 'd'},
+                 {PEER_DRAINED, 'D'},
+                 {PEER_SENT, 's'},
                  {PEER_ENDED, 'E'}};
     (void)state;
     for (int tls = 0; tls < 2; tls++)
@@ -150,9 +163,10 @@ static void test_closing_in_each_event(void **state)
                     stage_fill(&stage.client.out, 200000, 1);
                     stage_fill(&stage.server.out, 200000, 2);
                 }
-                stage_run(&stage, ended  ? NULL
-                                  : side ? server_closed_client_told
-                                         : client_closed_server_told);
+                if (ended)
+                    stage_run(&stage, side ? server_closed : client_closed);
+                else
+                    stage_run(&stage, side ? server_closed_client_told : client_closed_server_told);
                 assert_null(closer->conn);
                 assert_int_equal(last_letter(closer), cases[i].letter);
                 stage_release(&stage);
@@ -264,6 +278,7 @@ static void test_unacknowledged_comes_to_nothing(void **state)
         begin(&stage, tls);
         stage_run(&stage, stage_both_ready);
         stage_fill(&stage.client.out, 1000000, 1);
+        stage.client.out_at = stage.client.out.len;
         uint64_t before = net_conn_kernel_written(stage.client.conn);
         net_conn_write(stage.client.conn, stage.client.out.data, stage.client.out.len);
         assert_true(net_conn_unacknowledged(stage.client.conn) > 0);
@@ -487,8 +502,9 @@ static struct err deaf_err;
 
 static void deaf_failed(void *ctx, const struct err *err)
 {
-    (void)ctx;
+    struct peer *peer = ctx;
     deaf_err = *err;
+    net_loop_stop(peer->stage->loop);
 }
 
 static bool deaf_told(struct stage *stage)

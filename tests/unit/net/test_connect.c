@@ -20,9 +20,9 @@ static void test_families_interleaved(void **state)
     static const struct {
         const char *in, *out; /* families, and the place each address came from */
     } cases[] = {
-        {"", ""},           {"4", "0"},         {"46", "01"},       {"4466", "0213"},
-        {"6644", "0213"},   {"444", "012"},     {"64446", "01423"}, {"46666", "01234"},
-        {"444466", "041523"},
+        {"", ""},           {"4", "0"},         {"46", "01"},
+        {"4466", "0213"},   {"6644", "0213"},   {"444", "012"},
+        {"64446", "01423"}, {"46666", "01234"}, {"444466", "041523"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -108,8 +108,10 @@ static void test_lookup(void **state)
     static const struct {
         const char *host, *first; /* NULL: fails */
     } cases[] = {
-        {"127.0.0.1", "127.0.0.1"}, {"::1", "::1"},
-        {"localhost", "127.0.0.1"}, {"bad name with blanks and a \n", NULL},
+        {"127.0.0.1", "127.0.0.1"},
+        {"::1", "::1"},
+        {"localhost", "127.0.0.1"},
+        {"bad name with blanks and a \n", NULL},
         {"", NULL},
     };
     (void)state;
@@ -172,8 +174,7 @@ struct outcome {
     struct err err;
 };
 
-static void outcome_done(void *ctx, int fd, const union net_address *address,
-                         const struct err *err)
+static void outcome_done(void *ctx, int fd, const union net_address *address, const struct err *err)
 {
     struct outcome *outcome = ctx;
     outcome->calls++;

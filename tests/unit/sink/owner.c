@@ -127,6 +127,7 @@ void owner_init(struct owner *owner)
     owner->peer.secret = "secret";
     owner->peer.confirm_channel = "confirm.writer";
     owner->peer.echo_same = owner->peer.echo_second = true;
+    owner->peer.poisoned = SIZE_MAX;
     owner->channels[0] = "spam.mails";
     owner->settings = (struct sink_hpfeeds_settings){
         .host = "127.0.0.1",
@@ -135,16 +136,15 @@ void owner_init(struct owner *owner)
         .channels = owner->channels,
         .channel_count = 1,
         .confirm = SINK_CONFIRM_ECHO,
-        .confirm_grace = 15,
+        .confirm_grace = 5,
         .max_frame = 1 << 20,
     };
     owner->tuning = sink_hpfeeds_tuning_default;
     owner->tuning.backoff_first = 2;
     owner->tuning.backoff_most = 16;
-    owner->tuning.check_rest = 15;
+    owner->tuning.check_rest = 5;
     owner->tuning.poll = 1;
     owner->tuning.probe_interval = 10;
-    owner->tuning.probe_limit = 50;
     owner->tuning.quiet = 3;
     owner->tuning.gather = 20;
     owner->tuning.pausing = owner_pausing;

@@ -18,9 +18,10 @@ struct peer_link {
     struct net_conn *conn;
     struct hpfeeds_server *server;
     bool subscribed;
-    bool hanging;
+    bool hanging; /* passes over what comes … */
+    bool stuck;   /* … and over the end */
     bool drop_next;
-    bool busy; /* in peer_link_data() */
+    struct net_timer *late;
     bool dead;
 };
 
@@ -51,6 +52,7 @@ static void peer_link_free(struct peer_link *link)
     *at = link->next;
     link->peer->open--;
     net_conn_close(link->conn);
+    net_timer_free(link->late);
     hpfeeds_server_free(link->server);
     free(link);
 }
@@ -70,6 +72,31 @@ static void peer_link_say_error(struct peer_link *link, bool longer)
         buf_add_byte(&frame, 0);
     net_conn_write(link->conn, frame.data, frame.len);
     buf_release(&frame);
+}
+
+static void peer_back(void *ctx)
+{
+    struct peer *peer = ctx;
+    peer_start(peer, peer->loop);
+}
+
+/* The link at hand is left to its caller. */
+static void peer_crash(struct peer_link *link)
+{
+    struct peer *peer = link->peer;
+    struct peer_link *other = peer->links;
+
+    while (other) {
+        struct peer_link *next = other->next;
+        peer_make_reset(other->conn);
+        if (other != link)
+            peer_link_free(other);
+        other = next;
+    }
+    link->dead = true;
+    net_listener_free(peer->listener);
+    peer->listener = NULL;
+    net_timer_start(peer->back, peer->away);
 }
 
 static void peer_link_answer(struct peer_link *link, enum peer_answer answer)
@@ -100,11 +127,14 @@ static void peer_link_answer(struct peer_link *link, enum peer_answer answer)
         link->dead = true;
         break;
     case PEER_HANG:
-        link->hanging = true;
+        link->hanging = link->stuck = true;
         break;
     case PEER_STOP_READING:
         link->hanging = true;
         net_conn_pause(link->conn);
+        break;
+    case PEER_CRASH:
+        peer_crash(link);
         break;
     }
 }
@@ -153,6 +183,11 @@ static void peer_link_auth(struct peer_link *link, const struct hpfeeds_frame *f
     link->hanging = true;
 }
 
+static void peer_link_late_error(void *ctx)
+{
+    peer_link_say_error(ctx, false);
+}
+
 static void peer_link_published(struct peer_link *link, const struct hpfeeds_frame *frame)
 {
     struct peer *peer = link->peer;
@@ -164,10 +199,18 @@ static void peer_link_published(struct peer_link *link, const struct hpfeeds_fra
         peer_link_answer(link, peer->on_marker);
         if (peer->on_marker == PEER_TAKE)
             peer_echo(peer, link, frame);
+        if (link->late)
+            net_timer_start(link->late, peer->late_error);
         return;
     }
-    if (peer->poison &&
+    if (peer->late_error) {
+        if (!link->late)
+            link->late = net_timer_new(peer->loop, peer_link_late_error, link);
+        return;
+    }
+    if (peer->poison && peer->poisoned &&
         memmem(frame->payload, frame->payload_len, peer->poison, strlen(peer->poison))) {
+        peer->poisoned--;
         peer_link_answer(link, peer->on_poison);
         return;
     }
@@ -236,10 +279,15 @@ static void peer_link_ended(void *ctx)
     struct peer *peer = link->peer;
 
     peer->ends++;
-    if (peer->on_end == PEER_HANG) {
-        link->hanging = true;
+    if (link->stuck)
+        return;
+    if (peer_link_killed(link)) {
+        if (link->dead)
+            peer_link_free(link);
         return;
     }
+    if (peer->on_end == PEER_HANG)
+        return;
     if (peer->on_end == PEER_RESET)
         peer_make_reset(link->conn);
     if (peer->on_end == PEER_ERROR_CLOSE)
@@ -293,6 +341,8 @@ void peer_start(struct peer *peer, struct net_loop *loop)
 {
     struct err err;
     peer->loop = loop;
+    if (!peer->back)
+        peer->back = net_timer_new(loop, peer_back, peer);
     if (!peer->frame_max)
         peer->frame_max = 1 << 20;
     if (net_listener_new(loop, "127.0.0.1", peer->port, peer->tls, &peer_listener_events, peer,
@@ -322,6 +372,7 @@ void peer_stop(struct peer *peer, enum peer_answer how)
 void peer_release(struct peer *peer)
 {
     peer_stop(peer, PEER_CLOSE);
+    net_timer_free(peer->back);
     for (size_t i = 0; i < peer->record_count; i++) {
         free(peer->records[i].channel);
         buf_release(&peer->records[i].whole);
@@ -337,7 +388,7 @@ size_t peer_handled(const struct peer *peer, const char *channel, const void *pa
     for (size_t i = 0; i < peer->record_count; i++) {
         const struct peer_record *record = &peer->records[i];
         count += !strcmp(record->channel, channel) && record->payload_len == len &&
-                 !memcmp(record->payload, payload, len);
+                 (!len || !memcmp(record->payload, payload, len));
     }
     return count;
 }

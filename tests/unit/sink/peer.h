@@ -8,9 +8,11 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/num.h"
 
 struct net_listener;
 struct net_loop;
+struct net_timer;
 struct net_tls;
 struct peer_link;
 
@@ -25,6 +27,7 @@ enum peer_answer {
     PEER_RESET,            /* the same, the hard way */
     PEER_HANG,             /* reads and says nothing more */
     PEER_STOP_READING,     /* its window fills */
+    PEER_CRASH,            /* all connections are reset, and it is away for `away` ms */
 };
 
 /* One handled PUBLISH that was no marker. */
@@ -58,15 +61,20 @@ struct peer {
     enum peer_answer on_excess;
     enum peer_answer on_end;    /* PEER_TAKE: closes */
     const char *poison;         /* a payload with this in it … */
-    enum peer_answer on_poison; /* … is answered so */
+    enum peer_answer on_poison; /* … is answered so … */
+    size_t poisoned;            /* … so often; SIZE_MAX by owner_init() */
     /* From this many handled mails on (0: never) each connection gets `kill` at its next frame, as
      * often as `kills` says. */
     size_t kill_after;
     size_t kills;
     enum peer_answer kill;
+    msec_t away;
+    /* A refused PUBLISH is answered by an ERROR this much after the next marker was echoed. */
+    msec_t late_error;
 
     /* what happened */
     struct peer_link *links;
+    struct net_timer *back; /* after PEER_CRASH */
     size_t open;
     size_t accepted;
     size_t logins;

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "hpfeeds/frame.h"
+#include "../net/pki.h"
+#include "net/tls.h"
 #include "owner.h"
 
 static const struct taken_case {
@@ -53,6 +55,8 @@ static void taken_run(const struct taken_case *c, size_t channels, size_t marker
     owner.settings.confirm = c->confirm;
     owner.peer.echo_same = c->echo_same;
     owner.peer.echo_second = c->echo_second;
+    if (!c->echo_same && !c->echo_second)
+        owner.tuning.probe_limit = 30;
     owner.channels[1] = "other";
     owner.channels[2] = "a.longer.name.of.a.channel";
     owner.settings.channel_count = channels;
@@ -136,6 +140,59 @@ static void test_close_uses_several_connections(void **state)
     owner_release(&owner);
 }
 
+static void tls_run(enum sink_confirm confirm, const struct pki *pki, const char *ca, bool trusted)
+{
+    struct net_tls_settings settings = {.ca_file = pki_path(pki, ca)};
+    const char *cert = pki_path(pki, "peer.pem");
+    struct net_tls *server;
+    struct net_tls *client;
+    struct owner owner;
+
+    assert_int_equal(net_tls_server_new(cert, NULL, &server, NULL), 0);
+    assert_int_equal(net_tls_client_new(&settings, &client, NULL), 0);
+    owner_init(&owner);
+    owner.settings.confirm = confirm;
+    owner.settings.tls = client;
+    owner.peer.tls = server;
+    owner.lies = confirm == SINK_CONFIRM_SENT;
+    owner_start(&owner);
+    owner_large_mail(&owner, "under TLS", 200000);
+    owner_mail(&owner, "small");
+    owner_run_until(&owner, trusted ? owner_all_settled : owner_is_down);
+    assert_int_equal(owner.mails[0].takens, trusted);
+    assert_int_equal(owner.mails[1].takens, trusted);
+    assert_int_equal(owner.ups, trusted);
+    assert_true(trusted || owner.err.action == ERR_GIVE_UP);
+    owner_release(&owner);
+    net_tls_unref(server);
+    net_tls_unref(client);
+}
+
+static void test_tls(void **state)
+{
+    static const enum sink_confirm ways[] = {SINK_CONFIRM_ECHO, SINK_CONFIRM_CLOSE,
+                                             SINK_CONFIRM_SENT};
+    static const struct pki_spec specs[] = {
+        {.file = "peer.pem", .cn = "x", .san = "IP:127.0.0.1", .from_day = -1, .to_day = 10},
+        {.file = "other.pem",
+         .cn = "y",
+         .san = "IP:127.0.0.1",
+         .from_day = -1,
+         .to_day = 10,
+         .self_signed = true},
+    };
+    struct pki *pki = pki_new();
+
+    (void)state;
+    pki_make(pki, &specs[0]);
+    pki_make(pki, &specs[1]);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        tls_run(ways[i], pki, "ca.pem", true);
+        tls_run(ways[i], pki, "other.pem", false);
+    }
+    pki_free(pki);
+}
+
 /* What is too large for a frame never leaves; all else up to the last byte does. */
 static void test_max_frame(void **state)
 {
@@ -166,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_taken),
         cmocka_unit_test(test_few_markers),
         cmocka_unit_test(test_close_uses_several_connections),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_max_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

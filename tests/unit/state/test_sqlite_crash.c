@@ -17,7 +17,7 @@
 #include "state/sqlite.h"
 
 enum {
-    ROUNDS = 60,
+    ROUNDS = 40,
     BATCH = 10,    /* mails in a commit */
     REPORTS = 25,  /* at most awaited in a round */
     TURNED = 2000, /* mails in the folder whose uidvalidity changes */

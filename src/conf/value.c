@@ -1,0 +1,260 @@
+#include "conf/value.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/text.h"
+#include "conf/file.h"
+#include "conf/integer.h"
+#include "conf/pool.h"
+#include "conf/yaml.h"
+
+bool conf_value_scalar(struct conf_file *file, const struct conf_entry *entry,
+                       const char *expected)
+{
+    const struct conf_yaml *value = entry->value;
+    if (conf_yaml_is_null(value)) {
+        conf_file_error(file, value, "\"%s\" has no value, expected %s%s", entry->name, expected,
+                        value->len ? " (quote the text \"null\" or \"~\")" : "");
+        return false;
+    }
+    if (value->kind != CONF_YAML_SCALAR) {
+        conf_file_error(file, value, "\"%s\" is %s, expected %s", entry->name,
+                        conf_yaml_kind_name(value), expected);
+        return false;
+    }
+    return true;
+}
+
+static bool conf_value_fits(struct conf_file *file, const struct conf_entry *entry)
+{
+    const struct conf_yaml *value = entry->value;
+    if (!conf_value_scalar(file, entry, "text"))
+        return false;
+    const char *wrong = NULL;
+    if (!value->len)
+        wrong = "is empty";
+    else if (value->len > CONF_VALUE_TEXT_MOST)
+        wrong = "is longer than 4096 bytes";
+    else if (memchr(value->text, '\0', value->len))
+        wrong = "has a NUL in it";
+    else if (memchr(value->text, '\n', value->len) || memchr(value->text, '\r', value->len))
+        wrong = "has a line break in it";
+    if (wrong)
+        conf_file_error(file, value, "\"%s\" %s, expected one line of text", entry->name, wrong);
+    return !wrong;
+}
+
+bool conf_value_text(struct conf_file *file, const struct conf_entry *entry, char **ret_text)
+{
+    if (!conf_value_fits(file, entry))
+        return false;
+    *ret_text = conf_pool_intern(file->pool, entry->value->text, entry->value->len);
+    return true;
+}
+
+bool conf_value_label(struct conf_file *file, const struct conf_entry *entry, char **ret_text)
+{
+    if (!conf_value_fits(file, entry))
+        return false;
+    const struct conf_yaml *value = entry->value;
+    for (size_t i = 0; i < value->len; i++) {
+        unsigned char byte = (unsigned char)value->text[i];
+        if (byte < 0x20 || byte == 0x7F) {
+            conf_file_error(file, value, "\"%s\" has a control character in it", entry->name);
+            return false;
+        }
+    }
+    return conf_value_text(file, entry, ret_text);
+}
+
+bool conf_value_secret(struct conf_file *file, const struct conf_entry *entry, char **ret_text)
+{
+    if (!file->first_secret)
+        file->first_secret = entry->value;
+    if (!conf_value_fits(file, entry))
+        return false;
+    *ret_text = conf_pool_strndup(file->pool, entry->value->text, entry->value->len);
+    return true;
+}
+
+/* Compares with a word in any case. */
+static bool conf_value_is_word(const struct conf_yaml *value, const char *word)
+{
+    return value->len == strlen(word) && !strncasecmp(value->text, word, value->len);
+}
+
+bool conf_value_switch(struct conf_file *file, const struct conf_entry *entry, bool *ret_on)
+{
+    static const char *const on_words[] = {"true", "yes", "on"};
+    static const char *const off_words[] = {"false", "no", "off"};
+    const char *expected = "true or false";
+    if (!conf_value_scalar(file, entry, expected))
+        return false;
+    for (size_t i = 0; i < sizeof on_words / sizeof *on_words; i++) {
+        bool on = conf_value_is_word(entry->value, on_words[i]);
+        if (on || conf_value_is_word(entry->value, off_words[i])) {
+            *ret_on = on;
+            return true;
+        }
+    }
+    conf_file_error(file, entry->value, "\"%s\" is not a switch, expected %s", entry->name,
+                    expected);
+    return false;
+}
+
+bool conf_value_number(struct conf_file *file, const struct conf_entry *entry, uint64_t least,
+                       uint64_t most, uint64_t *ret_number)
+{
+    char expected[80];
+    snprintf(expected, sizeof expected, "a number from %llu to %llu", (unsigned long long)least,
+             (unsigned long long)most);
+    if (!conf_value_scalar(file, entry, expected))
+        return false;
+    uint64_t number = 0;
+    const char *wrong = NULL;
+    switch (conf_integer_parse(entry->value->text, entry->value->len, &number)) {
+    case CONF_INTEGER_GOOD:
+        if (number < least || number > most)
+            wrong = "is out of range";
+        break;
+    case CONF_INTEGER_BEYOND:
+        wrong = "is out of range";
+        break;
+    case CONF_INTEGER_OCTAL:
+        wrong = "begins with 0, which makes it octal to some readers of YAML";
+        break;
+    case CONF_INTEGER_NONE:
+        wrong = "is not a number";
+        break;
+    }
+    if (wrong) {
+        conf_file_error(file, entry->value, "\"%s\" %s, expected %s", entry->name, wrong,
+                        expected);
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+/* Digits in groups, as YAML 1.1 has them, lose the underscores; other text stays. False when it
+ * is too long to be any quantity. */
+static bool conf_value_ungroup(const struct conf_yaml *value, char out[64], size_t *ret_len)
+{
+    if (value->len >= 64)
+        return false;
+    bool digits = value->len && value->text[0] != '_';
+    for (size_t i = 0; i < value->len; i++)
+        digits = digits && memchr("0123456789_", value->text[i], 11);
+    size_t len = 0;
+    for (size_t i = 0; i < value->len; i++)
+        if (!digits || value->text[i] != '_')
+            out[len++] = value->text[i];
+    *ret_len = len;
+    return true;
+}
+
+bool conf_value_size(struct conf_file *file, const struct conf_entry *entry, uint64_t least,
+                     uint64_t most, const char *range, uint64_t *ret_bytes)
+{
+    char text[64];
+    size_t len;
+    uint64_t bytes;
+    if (!conf_value_scalar(file, entry, "a size"))
+        return false;
+    if (!conf_value_ungroup(entry->value, text, &len) ||
+        !num_parse_size(text, len, most, &bytes) || bytes < least) {
+        conf_file_error(file, entry->value, "\"%s\" is not a size %s, such as \"1MiB\"",
+                        entry->name, range);
+        return false;
+    }
+    *ret_bytes = bytes;
+    return true;
+}
+
+bool conf_value_duration(struct conf_file *file, const struct conf_entry *entry, msec_t least,
+                         msec_t most, const char *range, msec_t *ret_ms)
+{
+    char text[64];
+    size_t len;
+    msec_t ms;
+    if (!conf_value_scalar(file, entry, "a duration"))
+        return false;
+    if (!conf_value_ungroup(entry->value, text, &len) ||
+        !num_parse_duration(text, len, most, &ms) || ms < least) {
+        conf_file_error(file, entry->value,
+                        "\"%s\" is not a duration %s, such as \"500ms\", \"30s\" or \"5min\"",
+                        entry->name, range);
+        return false;
+    }
+    *ret_ms = ms;
+    return true;
+}
+
+/* "a, b or c" */
+static void conf_value_list(struct buf *out, const char *const *names)
+{
+    for (size_t i = 0; names[i]; i++)
+        buf_printf(out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+}
+
+bool conf_value_choice(struct conf_file *file, const struct conf_entry *entry,
+                       const char *const *names, unsigned *ret_index)
+{
+    struct buf expected = {0};
+    conf_value_list(&expected, names);
+    bool found = false;
+    if (!conf_value_scalar(file, entry, buf_cstr(&expected)))
+        goto out;
+    for (unsigned i = 0; names[i] && !found; i++) {
+        found = conf_value_is_word(entry->value, names[i]);
+        if (found)
+            *ret_index = i;
+    }
+    if (!found)
+        conf_file_error(file, entry->value, "\"%s\" is none of its values, expected %s",
+                        entry->name, buf_cstr(&expected));
+out:
+    buf_release(&expected);
+    return found;
+}
+
+/* Why a path can't be opened as a file, or NULL. */
+static const char *conf_value_unreadable(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return strerror(errno);
+    const char *why = NULL;
+    if (fstat(fd, &info) < 0)
+        why = strerror(errno);
+    else if (!S_ISREG(info.st_mode))
+        why = "not a file";
+    close(fd);
+    return why;
+}
+
+bool conf_value_path(struct conf_file *file, const struct conf_entry *entry, const char *what,
+                     char **ret_path)
+{
+    char *written;
+    if (!conf_value_text(file, entry, &written))
+        return false;
+    char *path = conf_file_resolve(file, written);
+    const char *why = conf_value_unreadable(path);
+    if (why)
+        conf_file_error(file, entry->value, "\"%s\" cannot be read: %s, expected %s", entry->name,
+                        why, what);
+    else
+        *ret_path = conf_pool_intern(file->pool, path, strlen(path));
+    free(path);
+    return !why;
+}
