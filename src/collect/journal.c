@@ -9,7 +9,9 @@
 
 /* A commit's size is bounded so that its fsync comes soon and its memory stays small. */
 enum {
-    JOURNAL_BATCH_MAX = 1000
+    JOURNAL_BATCH_MAX = 1000,
+    JOURNAL_ATTEMPTS = 5, /* at a commit that fails for a passing cause: a full disk … */
+    JOURNAL_PAUSE = 1000,
 };
 
 enum journal_task_type {
@@ -29,6 +31,7 @@ struct journal_task {
     struct state_change *changes;
     void **owners;
     size_t count;
+    unsigned attempts;
     /* LOAD */
     char *account;
     char *folder;
@@ -48,7 +51,9 @@ struct journal {
     const struct journal_events *events;
     void *ctx;
     struct net_deferred *pump;
-    struct journal_task *first; /* not yet with the worker, in order */
+    struct net_timer *again;
+    struct journal_task *repeated; /* waits for `again` */
+    struct journal_task *first;    /* not yet with the worker, in order */
     struct journal_task *last;
     bool busy;   /* one task is with the worker */
     bool failed; /* the state could not be written: everything stops */
@@ -101,10 +106,30 @@ static void journal_report(struct journal *journal, struct journal_task *task)
         journal->events->committed(task->owners[i], &task->changes[i]);
 }
 
+static void journal_again(void *ctx)
+{
+    struct journal *journal = ctx;
+    struct journal_task *task = journal->repeated;
+    journal->repeated = NULL;
+    net_worker_submit(journal->worker, &task->job);
+}
+
+static bool journal_may_repeat(const struct journal *journal, const struct journal_task *task)
+{
+    return !journal->closing && task->type == JOURNAL_COMMIT && task->result < 0 &&
+           task->err.action != ERR_GIVE_UP && task->attempts < JOURNAL_ATTEMPTS;
+}
+
 static void journal_done(struct net_job *job)
 {
     struct journal_task *task = (struct journal_task *)job;
     struct journal *journal = task->journal;
+    if (journal_may_repeat(journal, task)) {
+        task->attempts++;
+        journal->repeated = task;
+        net_timer_start(journal->again, JOURNAL_PAUSE);
+        return;
+    }
     journal->busy = false;
     if (!journal->closing && !journal->failed)
         journal_report(journal, task);
@@ -137,6 +162,7 @@ struct journal *journal_new(struct net_loop *loop, struct state *state,
     journal->events = events;
     journal->ctx = ctx;
     journal->pump = net_deferred_new(loop, journal_pump, journal);
+    journal->again = net_timer_new(loop, journal_again, journal);
     return journal;
 }
 
@@ -147,6 +173,9 @@ void journal_free(struct journal *journal)
     journal->closing = true;
     net_worker_free(journal->worker);
     net_deferred_free(journal->pump);
+    net_timer_free(journal->again);
+    if (journal->repeated)
+        journal_task_free(journal->repeated);
     while (journal->first) {
         struct journal_task *task = journal->first;
         journal->first = task->next;

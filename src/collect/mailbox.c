@@ -17,6 +17,7 @@ enum {
     MAILBOX_RETRY_FIRST = 1000,
     MAILBOX_RETRY_MOST = 15000,
     MAILBOX_LEAVE_DEADLINE = 5000,
+    MAILBOX_TRICKLE = 4096, /* bytes of a body within a deadline, at least */
 };
 
 enum mailbox_state {
@@ -71,6 +72,8 @@ struct mailbox {
     struct folder_name target; /* of a move */
     uint32_t command;          /* LIST, STATUS or LOGOUT on its way */
     bool listed_plain;
+    bool progressed; /* since the deadline was set: it is to be set anew */
+    size_t trickle;  /* bytes of body since then */
 
     unsigned attempts;        /* in a row that made no progress */
     uint64_t progress_before; /* delivered when this attempt began */
@@ -169,6 +172,18 @@ static void mailbox_trouble(struct mailbox *mailbox, const struct err *err)
     mailbox_drain(mailbox);
 }
 
+/* The server has `step_deadline` for its next answer, counted from the last one. */
+static void mailbox_set_deadline(struct mailbox *mailbox)
+{
+    const char *waiting_for = imap_session_waiting_for(mailbox->session);
+    msec_t deadline = mailbox->state == MAILBOX_LEAVING ? MAILBOX_LEAVE_DEADLINE
+                                                        : mailbox->env->settings.step_deadline;
+    if (mailbox->stalled || !waiting_for)
+        deadline = 0;
+    net_conn_set_deadline(mailbox->conn, deadline, waiting_for);
+    mailbox->progressed = false;
+}
+
 /* Hands the session's output to the connection. */
 static void mailbox_flush(struct mailbox *mailbox)
 {
@@ -177,16 +192,10 @@ static void mailbox_flush(struct mailbox *mailbox)
         net_conn_write(mailbox->conn, output->data, output->len);
         mem_wipe(output->data, output->len);
         buf_clear(output);
+        mailbox->progressed = true;
     }
-    const char *waiting_for = imap_session_waiting_for(mailbox->session);
-    if (mailbox->stalled || !waiting_for)
-        net_conn_set_deadline(mailbox->conn, 0, NULL);
-    else
-        net_conn_set_deadline(mailbox->conn,
-                              mailbox->state == MAILBOX_LEAVING
-                                  ? MAILBOX_LEAVE_DEADLINE
-                                  : mailbox->env->settings.step_deadline,
-                              waiting_for);
+    if (mailbox->progressed || mailbox->stalled)
+        mailbox_set_deadline(mailbox);
 }
 
 static void mailbox_leave(struct mailbox *mailbox)
@@ -354,8 +363,24 @@ static void mailbox_goodbye(struct mailbox *mailbox, const struct imap_event *ev
     err_set(&mailbox->why, ERR_RETRY_LATER, "the server said goodbye: %s", event->text);
 }
 
+/* Anything whole that a server says is progress, and so is a fair piece of a body; single bytes
+ * now and then are not, or a hostile server could hold a pass for ever. */
+static void mailbox_note_progress(struct mailbox *mailbox, const struct imap_event *event)
+{
+    if (event->type != IMAP_EVENT_DATA || event->response->type != IMAP_RESPONSE_BODY_DATA) {
+        mailbox->progressed = true;
+        return;
+    }
+    mailbox->trickle += event->response->data_len;
+    if (mailbox->trickle < MAILBOX_TRICKLE)
+        return;
+    mailbox->trickle = 0;
+    mailbox->progressed = true;
+}
+
 static void mailbox_event(struct mailbox *mailbox, const struct imap_event *event)
 {
+    mailbox_note_progress(mailbox, event);
     switch (event->type) {
     case IMAP_EVENT_STARTTLS:
         net_conn_start_tls(mailbox->conn, mailbox->account->tls, mailbox->account->host,
@@ -546,6 +571,7 @@ static void mailbox_folder_resume(void *ctx)
 {
     struct mailbox *mailbox = ctx;
     mailbox->stalled = false;
+    mailbox->progressed = true;
     net_conn_resume(mailbox->conn);
     mailbox_flush(mailbox);
 }

@@ -75,9 +75,8 @@ static int conf_command_attributes(posix_spawnattr_t *attributes)
     if (!failed)
         failed = posix_spawnattr_setsigdefault(attributes, &all);
     if (!failed)
-        failed = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK |
-                                                          POSIX_SPAWN_SETSIGDEF |
-                                                          POSIX_SPAWN_SETSID);
+        failed = posix_spawnattr_setflags(
+            attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     return failed;
 }
 

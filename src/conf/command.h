@@ -18,16 +18,16 @@ enum {
 
 /* One command, filled in by the caller; then what came of it. */
 struct conf_command {
-    const char *words;     /* the arguments, a NUL behind each */
+    const char *words; /* the arguments, a NUL behind each */
     size_t words_len;
     const char *directory; /* where it runs; NULL: here */
 
-    struct buf out;     /* its standard output; the caller releases it, wiped */
-    struct buf err;     /* likewise */
-    int start_error;    /* errno: it could not be started */
-    int status;         /* as of waitpid() */
+    struct buf out;  /* its standard output; the caller releases it, wiped */
+    struct buf err;  /* likewise */
+    int start_error; /* errno: it could not be started */
+    int status;      /* as of waitpid() */
     bool timed_out;
-    bool too_much;      /* more output than the limit; ended for that */
+    bool too_much; /* more output than the limit; ended for that */
 };
 
 /* Runs all of them, a few at a time, each for `time_limit` at most, and returns when all have

@@ -264,8 +264,8 @@ static void conf_feed_check_names(struct conf_feed_reader *reader)
                             "identity and channel are too long, expected at most 252 bytes "
                             "together");
         if (feed->confirm_channel && !strcmp(feed->channels[i], feed->confirm_channel))
-            conf_file_error(reader->file, confirm ? confirm->value
-                                                  : conf_feed_channel_node(reader, i),
+            conf_file_error(reader->file,
+                            confirm ? confirm->value : conf_feed_channel_node(reader, i),
                             "mail and confirmations in one channel, expected a confirm_channel "
                             "of its own");
     }

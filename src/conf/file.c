@@ -67,8 +67,8 @@ void conf_file_error(const struct conf_file *file, const struct conf_yaml *at, c
     va_end(args);
 }
 
-void conf_file_warning(const struct conf_file *file, const struct conf_yaml *at,
-                       const char *format, ...)
+void conf_file_warning(const struct conf_file *file, const struct conf_yaml *at, const char *format,
+                       ...)
 {
     va_list args;
     va_start(args, format);

@@ -18,7 +18,7 @@ struct conf_file {
     char *directory; /* where relative paths in it start: with a "/" at its end, or "" */
     unsigned order;  /* 0: comes first in the report */
     struct buf content;
-    unsigned mode; /* permissions; 0 when they say nothing (a pipe) */
+    unsigned mode;                        /* permissions; 0 when they say nothing (a pipe) */
     const struct conf_yaml *first_secret; /* a secret that stands in the file itself */
     struct conf_report *report;
     struct conf_pool *pool; /* of the configuration */
@@ -41,8 +41,8 @@ void conf_file_check_mode(struct conf_file *file);
 /* "path:line:column: text"; `at` NULL is the file as a whole. */
 void conf_file_error(const struct conf_file *file, const struct conf_yaml *at, const char *format,
                      ...) __attribute__((format(printf, 3, 4)));
-void conf_file_warning(const struct conf_file *file, const struct conf_yaml *at,
-                       const char *format, ...) __attribute__((format(printf, 3, 4)));
+void conf_file_warning(const struct conf_file *file, const struct conf_yaml *at, const char *format,
+                       ...) __attribute__((format(printf, 3, 4)));
 void conf_file_error_at(const struct conf_file *file, unsigned line, unsigned column,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 

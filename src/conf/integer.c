@@ -62,8 +62,7 @@ enum conf_integer conf_integer_parse(const char *text, size_t len, uint64_t *ret
     unsigned base = conf_integer_base(text, len);
     size_t prefix = base == 10 ? 0 : 2;
     uint64_t number;
-    enum conf_integer result =
-        conf_integer_digits(text + prefix, len - prefix, base, &number);
+    enum conf_integer result = conf_integer_digits(text + prefix, len - prefix, base, &number);
     if (result != CONF_INTEGER_GOOD)
         return result;
     if (negative && number)

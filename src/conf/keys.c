@@ -26,37 +26,17 @@ static bool conf_keys_showable(const struct conf_yaml_item *item, char out[64])
     return true;
 }
 
-static const char *conf_keys_guess(const char *name, const struct conf_key *known)
+/* Only keys that are taken are worth a hint. */
+static bool conf_keys_offered(const struct conf_key *key)
 {
-    const char *names[2 * CONF_KEYS_MOST + 1];
-    size_t count = 0;
-    for (const struct conf_key *key = known; key->name && count < 2 * CONF_KEYS_MOST; key++)
-        if (!key->instead && !key->unsupported)
-            names[count++] = key->name;
-    names[count] = NULL;
-    return text_nearest(name, names);
+    return !key->instead && !key->unsupported;
 }
 
-static void conf_keys_unknown(struct conf_file *file, const struct conf_yaml_item *item,
-                              const struct conf_key *known)
+static const struct conf_key *conf_keys_named(const char *name, const struct conf_key *known)
 {
-    char name[64];
-    bool shown = conf_keys_showable(item, name);
-    const char *guess = shown ? conf_keys_guess(name, known) : NULL;
-    if (guess) {
-        conf_file_error(file, item->key, "unknown key \"%s\": did you mean \"%s\"?", name, guess);
-        return;
-    }
-    struct buf all = {0};
-    for (const struct conf_key *key = known; key->name; key++)
-        if (!key->instead && !key->unsupported)
-            buf_printf(&all, "%s%s", all.len ? ", " : "", key->name);
-    if (shown)
-        conf_file_error(file, item->key, "unknown key \"%s\", expected one of %s", name,
-                        buf_cstr(&all));
-    else
-        conf_file_error(file, item->key, "unknown key, expected one of %s", buf_cstr(&all));
-    buf_release(&all);
+    while (known->name && strcmp(known->name, name) != 0)
+        known++;
+    return known->name ? known : NULL;
 }
 
 static const struct conf_key *conf_keys_find(const struct conf_yaml *name,
@@ -68,10 +48,57 @@ static const struct conf_key *conf_keys_find(const struct conf_yaml *name,
     return NULL;
 }
 
-static void conf_keys_set(struct conf_file *file, const struct conf_yaml_item *item,
-                          const struct conf_key *key, struct conf_keys *keys)
+/* The key that was likely meant, or NULL. */
+static const struct conf_key *conf_keys_guess(const char *name, const struct conf_key *known)
+{
+    const struct conf_key *same = conf_keys_named(name, known);
+    if (same)
+        return conf_keys_named(same->instead, known);
+    const char *names[CONF_KEYS_MOST + 1];
+    size_t count = 0;
+    for (const struct conf_key *key = known; key->name && count < CONF_KEYS_MOST; key++)
+        if (conf_keys_offered(key))
+            names[count++] = key->name;
+    names[count] = NULL;
+    const char *nearest = text_nearest(name, names);
+    return nearest ? conf_keys_named(nearest, known) : NULL;
+}
+
+static void conf_keys_list(const struct conf_key *known, struct buf *out)
+{
+    for (; known->name; known++)
+        if (conf_keys_offered(known))
+            buf_printf(out, "%s%s", out->len ? ", " : "", known->name);
+}
+
+/* A misspelt key fills the slot it was meant for, so that it is not reported as missing too. */
+static void conf_keys_take_unknown(struct conf_file *file, const struct conf_yaml_item *item,
+                                   const struct conf_key *known, struct conf_keys *keys)
+{
+    char name[64];
+    bool shown = conf_keys_showable(item, name);
+    const struct conf_key *guess = shown ? conf_keys_guess(name, known) : NULL;
+    if (guess) {
+        conf_file_error(file, item->key, "unknown key \"%s\": did you mean \"%s\"?", name,
+                        guess->name);
+        struct conf_entry *slot = &keys->slots[guess->slot];
+        if (!slot->name)
+            *slot = (struct conf_entry){guess->name, item->key, item->value};
+        return;
+    }
+    struct buf all = {0};
+    conf_keys_list(known, &all);
+    conf_file_error(file, item->key, "unknown key%s%s%s, expected one of %s", shown ? " \"" : "",
+                    shown ? name : "", shown ? "\"" : "", buf_cstr(&all));
+    buf_release(&all);
+}
+
+static void conf_keys_take(struct conf_file *file, const struct conf_yaml_item *item,
+                           const struct conf_key *key, struct conf_keys *keys)
 {
     struct conf_entry *slot = &keys->slots[key->slot];
+    if (key->unsupported)
+        conf_file_error(file, item->key, "\"%s\" %s", key->name, key->unsupported);
     if (!slot->name)
         *slot = (struct conf_entry){.name = key->name, .key = item->key, .value = item->value};
     else if (!strcmp(slot->name, key->name))
@@ -81,21 +108,6 @@ static void conf_keys_set(struct conf_file *file, const struct conf_yaml_item *i
         conf_file_error(file, item->key,
                         "\"%s\" and \"%s\" (line %u) mean the same, expected one of them",
                         key->name, slot->name, slot->key->line);
-}
-
-static void conf_keys_take(struct conf_file *file, const struct conf_yaml_item *item,
-                           const struct conf_key *known, struct conf_keys *keys)
-{
-    const struct conf_key *key = conf_keys_find(item->key, known);
-    if (!key)
-        conf_keys_unknown(file, item, known);
-    else if (key->instead)
-        conf_file_error(file, item->key, "unknown key \"%s\": did you mean \"%s\"?", key->name,
-                        key->instead);
-    else if (key->unsupported)
-        conf_file_error(file, item->key, "\"%s\" %s", key->name, key->unsupported);
-    if (key && !key->instead)
-        conf_keys_set(file, item, key, keys);
 }
 
 /* Slots that are empty are filled from the merged map (https://yaml.org/type/merge.html). */
@@ -130,13 +142,26 @@ static bool conf_keys_is_merge(const struct conf_yaml_item *item)
     return item->key->plain && conf_yaml_is(item->key, "<<");
 }
 
+/* A key that this map takes, or NULL. */
+static const struct conf_key *conf_keys_known(const struct conf_yaml_item *item,
+                                              const struct conf_key *known)
+{
+    const struct conf_key *key = conf_keys_find(item->key, known);
+    return key && !key->instead ? key : NULL;
+}
+
 void conf_keys_read(struct conf_file *file, const struct conf_yaml *map,
                     const struct conf_key *known, struct conf_keys *ret_keys)
 {
     *ret_keys = (struct conf_keys){0};
+    for (const struct conf_yaml_item *item = map->items; item; item = item->next) {
+        const struct conf_key *key = conf_keys_known(item, known);
+        if (key)
+            conf_keys_take(file, item, key, ret_keys);
+    }
     for (const struct conf_yaml_item *item = map->items; item; item = item->next)
-        if (!conf_keys_is_merge(item))
-            conf_keys_take(file, item, known, ret_keys);
+        if (!conf_keys_is_merge(item) && !conf_keys_known(item, known))
+            conf_keys_take_unknown(file, item, known, ret_keys);
     /* The map's own keys win over merged ones, wherever the "<<" stands. */
     for (const struct conf_yaml_item *item = map->items; item; item = item->next)
         if (conf_keys_is_merge(item))

@@ -13,8 +13,8 @@ enum {
 
 /* Two names with one slot are synonyms. */
 struct conf_key {
-    const char *name; /* NULL ends a list of keys */
-    unsigned slot;    /* < CONF_KEYS_MOST */
+    const char *name;        /* NULL ends a list of keys */
+    unsigned slot;           /* < CONF_KEYS_MOST */
     const char *instead;     /* what the key that people guess is called here, or NULL */
     const char *unsupported; /* why it is not taken, or NULL */
 };

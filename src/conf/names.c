@@ -57,8 +57,8 @@ bool conf_names_read(struct conf_file *file, const struct conf_entry *entry,
     }
     size_t count = list ? value->len : 1;
     char **names = conf_pool_alloc(file->pool, count * sizeof *names);
-    bool good = list ? conf_names_read_list(file, entry, check, names)
-                     : check(file, entry, &names[0]);
+    bool good =
+        list ? conf_names_read_list(file, entry, check, names) : check(file, entry, &names[0]);
     if (good) {
         *ret_names = names;
         *ret_count = count;

@@ -155,8 +155,7 @@ static bool conf_secret_words_list(struct conf_file *file, const struct conf_ent
     if (!good)
         conf_file_error(file, entry->value, "\"%s\" is an empty list, expected a command",
                         entry->name);
-    for (const struct conf_yaml_item *item = entry->value->items; item && good;
-         item = item->next) {
+    for (const struct conf_yaml_item *item = entry->value->items; item && good; item = item->next) {
         const struct conf_yaml *word = item->value;
         good = word->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(word) &&
                !(word->len && memchr(word->text, '\0', word->len)) &&
@@ -204,9 +203,8 @@ const struct conf_secret *conf_secret_from_command(struct conf_file *file,
     struct buf source = {0};
     /* The same words are another command in another directory. */
     buf_printf(&source, "run%u:", file->order);
-    bool good = entry->value->kind == CONF_YAML_LIST
-                    ? conf_secret_words_list(file, entry, &source)
-                    : conf_secret_words_line(file, entry, &source);
+    bool good = entry->value->kind == CONF_YAML_LIST ? conf_secret_words_list(file, entry, &source)
+                                                     : conf_secret_words_line(file, entry, &source);
     if (!good) {
         buf_release(&source);
         return NULL;
@@ -287,8 +285,7 @@ static void conf_secret_finish(struct conf_secret *secret, struct conf_command *
 
 void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit)
 {
-    struct conf_command *commands =
-        mem_realloc_array(NULL, secrets->count + 1, sizeof *commands);
+    struct conf_command *commands = mem_realloc_array(NULL, secrets->count + 1, sizeof *commands);
     size_t count = 0;
     for (size_t i = 0; i < secrets->count; i++) {
         const struct conf_secret *secret = secrets->items[i];

@@ -13,8 +13,8 @@
 struct conf_file;
 
 struct conf_secret {
-    char *value;      /* NULL: not had, or (a command) not yet */
-    char *source;     /* path or words, behind what tells them apart; `len` bytes */
+    char *value;  /* NULL: not had, or (a command) not yet */
+    char *source; /* path or words, behind what tells them apart; `len` bytes */
     size_t len;
     struct conf_file *file; /* where it was named first: problems are reported there */
     struct conf_entry entry;

@@ -16,8 +16,7 @@
 #include "conf/pool.h"
 #include "conf/yaml.h"
 
-bool conf_value_scalar(struct conf_file *file, const struct conf_entry *entry,
-                       const char *expected)
+bool conf_value_scalar(struct conf_file *file, const struct conf_entry *entry, const char *expected)
 {
     const struct conf_yaml *value = entry->value;
     if (conf_yaml_is_null(value)) {
@@ -136,8 +135,7 @@ bool conf_value_number(struct conf_file *file, const struct conf_entry *entry, u
         break;
     }
     if (wrong) {
-        conf_file_error(file, entry->value, "\"%s\" %s, expected %s", entry->name, wrong,
-                        expected);
+        conf_file_error(file, entry->value, "\"%s\" %s, expected %s", entry->name, wrong, expected);
         return false;
     }
     *ret_number = number;
@@ -169,8 +167,8 @@ bool conf_value_size(struct conf_file *file, const struct conf_entry *entry, uin
     uint64_t bytes;
     if (!conf_value_scalar(file, entry, "a size"))
         return false;
-    if (!conf_value_ungroup(entry->value, text, &len) ||
-        !num_parse_size(text, len, most, &bytes) || bytes < least) {
+    if (!conf_value_ungroup(entry->value, text, &len) || !num_parse_size(text, len, most, &bytes) ||
+        bytes < least) {
         conf_file_error(file, entry->value, "\"%s\" is not a size %s, such as \"1MiB\"",
                         entry->name, range);
         return false;

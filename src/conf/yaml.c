@@ -110,17 +110,22 @@ static void conf_yaml_set_text(struct conf_yaml_builder *builder, struct conf_ya
     node->weight += (uint32_t)(len / 16);
 }
 
-static struct conf_yaml *conf_yaml_scalar(struct conf_yaml_builder *builder,
-                                          struct fy_event *event)
+static struct conf_yaml *conf_yaml_scalar(struct conf_yaml_builder *builder, struct fy_event *event)
 {
     struct conf_yaml *node = conf_yaml_node(builder, event, CONF_YAML_SCALAR);
     struct fy_token *token = event->scalar.value;
     enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
     conf_yaml_set_text(builder, node, token);
     node->plain = style == FYSS_PLAIN;
-    /* libfyaml points behind the opening quote. */
-    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
-        node->column--;
+    const struct conf_yaml_frame *top = conf_yaml_top(builder);
+    if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) {
+        node->column -= node->column > 1; /* libfyaml points behind the opening quote */
+    } else if ((style == FYSS_LITERAL || style == FYSS_FOLDED) && top) {
+        /* and at the first line of a block, which has no column. */
+        const struct conf_yaml *parent = top->key ? top->key : top->node;
+        node->line = parent->line;
+        node->column = parent->column;
+    }
     return node;
 }
 
@@ -194,8 +199,7 @@ static int conf_yaml_add(struct conf_yaml_builder *builder, struct conf_yaml *no
 static int conf_yaml_begin(struct conf_yaml_builder *builder, struct fy_event *event)
 {
     bool list = event->type == FYET_SEQUENCE_START;
-    struct conf_yaml *node =
-        conf_yaml_node(builder, event, list ? CONF_YAML_LIST : CONF_YAML_MAP);
+    struct conf_yaml *node = conf_yaml_node(builder, event, list ? CONF_YAML_LIST : CONF_YAML_MAP);
     struct fy_token *tag = list ? event->sequence_start.tag : event->mapping_start.tag;
     if (conf_yaml_check_tag(builder, tag, node) < 0)
         return -1;
@@ -329,8 +333,8 @@ static struct fy_parser *conf_yaml_parser(struct conf_file *file, struct fy_diag
 {
     /* The depth is limited here, and flow collections may close at the margin as elsewhere. */
     struct fy_parse_cfg config = {
-        .flags = FYPCF_DEFAULT_VERSION_1_1 | FYPCF_DISABLE_DEPTH_LIMIT |
-                 FYPCF_SLOPPY_FLOW_INDENTATION,
+        .flags =
+            FYPCF_DEFAULT_VERSION_1_1 | FYPCF_DISABLE_DEPTH_LIMIT | FYPCF_SLOPPY_FLOW_INDENTATION,
         .diag = diag,
     };
     struct fy_parser *parser = fy_parser_create(&config);

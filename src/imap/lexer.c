@@ -6,7 +6,6 @@
 #include "imap/lexer_impl.h"
 
 enum {
-    IMAP_LEXER_ATOM_MAX = 256, /* no word that means anything to us is longer */
     IMAP_LEXER_IDLE_CAP = 128, /* memory kept between responses */
 };
 
@@ -80,11 +79,7 @@ void imap_lexer_start(struct imap_lexer *lexer, enum imap_lexer_state state, enu
     lexer->state = state;
     lexer->cut = false;
     buf_clear(&lexer->text);
-    lexer->keep = lexer->text_max;
-    if (lex == IMAP_LEX_SKIP)
-        lexer->keep = 0;
-    else if (lex != IMAP_LEX_NAME && lex != IMAP_LEX_TEXT && lexer->keep > IMAP_LEXER_ATOM_MAX)
-        lexer->keep = IMAP_LEXER_ATOM_MAX;
+    lexer->keep = lex == IMAP_LEX_SKIP ? 0 : lexer->text_max;
 }
 
 /* Takes `len` bytes of input into the token's text, as far as there is room. */

@@ -63,7 +63,8 @@ void net_conn_start_tls(struct net_conn *conn, struct net_tls *tls, const char *
                         msec_t deadline);
 
 /* Queues bytes. They are written at the end of this turn of the loop at the latest, many small
- * pieces in few system calls. Before `ready` they wait. */
+ * pieces in few system calls. Before `ready` they wait. After net_conn_end(), and on a failed
+ * connection, they are dropped. */
 void net_conn_write(struct net_conn *conn, const void *data, size_t len);
 /* Queues block->data[from..] without copying it. Takes over the caller's reference and drops it
  * as soon as the kernel has the bytes. `sent` (may be NULL) is then called with `token`; it is
@@ -98,8 +99,9 @@ bool net_conn_tls_info(const struct net_conn *conn, struct net_tls_info *ret_inf
 /* "127.0.0.1:993" or "[::1]:993", of the peer; "" before it is connected. */
 const char *net_conn_peer(const struct net_conn *conn);
 
-/* Closes at once (what is queued is dropped) and frees when libuv is done with it. No event comes
- * after it. NULL does nothing. */
+/* Closes at once (what is queued is dropped) and frees when libuv is done with it. With TLS a
+ * close_notify goes ahead, unless something was dropped: that must not look whole to the peer. No
+ * event comes after it. NULL does nothing. */
 void net_conn_close(struct net_conn *conn);
 
 struct net_listener_events {

@@ -105,6 +105,8 @@ struct net_conn *net_conn_accept(struct net_loop *loop, int fd, const union net_
 /* Begins the handshake on the socket that is there. */
 void net_conn_begin_shaking(struct net_conn *conn);
 void net_conn_shake(struct net_conn *conn);
+/* TLS was asked for, and bytes of the peer are there already. */
+void net_conn_fail_injected(struct net_conn *conn);
 /* Frees `setup` and stops what it was doing. */
 void net_conn_drop_setup(struct net_conn *conn);
 

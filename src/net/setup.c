@@ -167,19 +167,22 @@ void net_conn_shake(struct net_conn *conn)
     }
 }
 
-/* Fails it when the peer said more than it should have before TLS. What the owner was just given
- * and does not take is looked at when it returns (input.c). */
-static bool net_conn_is_injected(struct net_conn *conn)
+/* Whether the peer said more than it should have before TLS. What the owner was just given and
+ * does not take is looked at when it returns (input.c). */
+static bool net_conn_is_injected(const struct net_conn *conn)
 {
     uint8_t byte;
+    return conn->kept.len != conn->kept_from ||
+           recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void net_conn_fail_injected(struct net_conn *conn)
+{
     struct err err;
-    if (conn->kept.len == conn->kept_from && recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-        return false;
     err_set(&err, ERR_GIVE_UP,
             "%s: bytes came before TLS began: somebody may be injecting into the connection",
             conn->setup->label);
     net_conn_fail(conn, &err);
-    return true;
 }
 
 void net_conn_start_tls(struct net_conn *conn, struct net_tls *tls, const char *host,
@@ -189,8 +192,10 @@ void net_conn_start_tls(struct net_conn *conn, struct net_tls *tls, const char *
         return;
     assert(!conn->ssl);
     net_conn_new_setup(conn, host ? host : "", conn->peer, tls);
-    if (net_conn_is_injected(conn))
+    if (net_conn_is_injected(conn)) {
+        net_conn_fail_injected(conn);
         return;
+    }
     net_conn_set_deadline(conn, deadline, "the TLS handshake");
     conn->setup->plain_left = conn->out.bytes;
     conn->state = NET_CONN_TURNING;

@@ -10,13 +10,9 @@
 #include "net/loop.h"
 #include "sink/confirm.h"
 #include "sink/notices.h"
-#include "sink/suspects.h"
+#include "sink/outbox.h"
 
 enum {
-    /* How often a mail must break a connection, all alone, before it is refused. */
-    HPFEEDS_STRIKES = 3,
-    /* So many mails without suspicion may go out while a suspect waits. */
-    HPFEEDS_WARY_TURN = 512,
     /* Enough doublings to get to the longest pause from any first one. */
     HPFEEDS_ATTEMPT_MAX = 32,
 };
@@ -71,20 +67,13 @@ struct sink_hpfeeds {
     enum publisher_end echo_end;
 
     struct notices *notices;
-    struct sink_mail_list queue; /* offered, not with the way yet … */
-    struct sink_mail_list wary;  /* … and those under suspicion, the least suspect first */
-    size_t since_wary;           /* mails sent from `queue` since one from `wary` */
-    size_t in_flight;            /* mails the way has */
-    size_t limited;              /* of these, those with a limit */
-    size_t limit;                /* the least of these limits */
-    struct suspects suspects;
+    struct outbox outbox;     /* offered mails, and those the way has */
     struct sink_mail *judged; /* JUDGING */
     struct err judged_err;
 
     struct net_timer *pause;
     unsigned attempt;
     msec_t opened_at;
-    uint64_t taken;           /* mails */
     bool taken_since_refusal; /* the broker took a mail since it last sent an ERROR */
 };
 
@@ -116,72 +105,22 @@ static void hpfeeds_give_back(struct sink_hpfeeds *hpfeeds, struct sink_mail_lis
         hpfeeds_settle(hpfeeds, mail, SINK_RETRY, err);
 }
 
-static bool hpfeeds_may_send(const struct sink_hpfeeds *hpfeeds, const struct sink_mail *mail)
-{
-    if (hpfeeds->state != HPFEEDS_UP || !hpfeeds->way->ops->has_room(hpfeeds->way))
-        return false;
-    return hpfeeds->in_flight < mail->limit &&
-           (!hpfeeds->limited || hpfeeds->in_flight < hpfeeds->limit);
-}
-
-/* Did the broker take others since it first dropped a connection with this one? */
-static bool hpfeeds_takes_others(const struct sink_hpfeeds *hpfeeds, const struct sink_mail *mail)
-{
-    const struct suspect *suspect = suspects_find(&hpfeeds->suspects, mail->print);
-    return suspect && suspect->taken != hpfeeds->taken;
-}
-
-/* Which list is next? Mails without suspicion go first, so that none waits behind one that breaks
- * every connection; but suspects have their turn among many, and on the fresh connection that was
- * made for one, unless others still have to show that it works. */
-static struct sink_mail_list *hpfeeds_next_list(struct sink_hpfeeds *hpfeeds, bool fresh)
-{
-    const struct sink_mail *suspect = hpfeeds->wary.head;
-
-    if (!suspect || !hpfeeds->queue.head)
-        return suspect ? &hpfeeds->wary : &hpfeeds->queue;
-    if (hpfeeds->since_wary >= HPFEEDS_WARY_TURN ||
-        (fresh && hpfeeds_takes_others(hpfeeds, suspect)))
-        return &hpfeeds->wary;
-    return &hpfeeds->queue;
-}
-
-static void hpfeeds_send(struct sink_hpfeeds *hpfeeds, struct sink_mail_list *list)
-{
-    struct sink_mail *mail = sink_mail_list_pop(list);
-
-    hpfeeds->since_wary = list == &hpfeeds->wary ? 0 : hpfeeds->since_wary + 1;
-    hpfeeds->in_flight++;
-    if (mail->limit != SIZE_MAX) {
-        if (!hpfeeds->limited++ || mail->limit < hpfeeds->limit)
-            hpfeeds->limit = mail->limit;
-    }
-    hpfeeds->way->ops->publish(hpfeeds->way, mail);
-}
-
 /* Sends what may be sent. A mail that must travel alone goes first on a connection that was proven
  * to work just now (`fresh`): when it breaks, there is no other explanation than the mail. */
 static void hpfeeds_pump(struct sink_hpfeeds *hpfeeds, bool fresh)
 {
-    struct sink_mail_list *list;
+    struct confirm *way = hpfeeds->way;
+    struct sink_mail *mail;
 
-    while ((list = hpfeeds_next_list(hpfeeds, fresh))->head &&
-           hpfeeds_may_send(hpfeeds, list->head)) {
-        if (list->head->limit == SUSPECTS_ALONE && !fresh) {
+    while (hpfeeds->state == HPFEEDS_UP && way->ops->has_room(way) &&
+           (mail = outbox_next(&hpfeeds->outbox, fresh))) {
+        if (outbox_is_alone(mail) && !fresh) {
             hpfeeds_open(hpfeeds, HPFEEDS_REOPENING);
             return;
         }
-        hpfeeds_send(hpfeeds, list);
+        way->ops->publish(way, outbox_launch(&hpfeeds->outbox, mail));
         fresh = false;
     }
-}
-
-/* The way gave it back, whatever became of it. */
-static void hpfeeds_landed(struct sink_hpfeeds *hpfeeds, const struct sink_mail *mail)
-{
-    hpfeeds->in_flight--;
-    if (mail->limit != SIZE_MAX)
-        hpfeeds->limited--;
 }
 
 /* --- down and up ---------------------------------------------------------------------------- */
@@ -201,10 +140,12 @@ static void hpfeeds_rest(struct sink_hpfeeds *hpfeeds, enum err_action action)
 
 static void hpfeeds_go_down(struct sink_hpfeeds *hpfeeds, const struct err *err)
 {
+    struct sink_mail_list waiting = {0};
+
     hpfeeds->state = HPFEEDS_PAUSED;
     notices_down(hpfeeds->notices, err);
-    hpfeeds_give_back(hpfeeds, &hpfeeds->queue, err);
-    hpfeeds_give_back(hpfeeds, &hpfeeds->wary, err);
+    outbox_empty(&hpfeeds->outbox, &waiting);
+    hpfeeds_give_back(hpfeeds, &waiting, err);
     hpfeeds_rest(hpfeeds, err->action);
 }
 
@@ -220,62 +161,28 @@ static bool hpfeeds_was_stable(const struct sink_hpfeeds *hpfeeds)
 
 /* --- suspicion ------------------------------------------------------------------------------ */
 
-/* Could the broker have seen any of it? Frames leave in order, so beyond the first that is not
- * wholly with the kernel nothing went out. */
-static bool hpfeeds_is_suspect(const struct sink_mail *mail, bool *first_unsent)
-{
-    if (mail->sent)
-        return true;
-    bool suspect = mail->written && *first_unsent;
-    *first_unsent = false;
-    return suspect;
-}
-
-static size_t hpfeeds_count_suspects(const struct sink_mail_list *mails)
-{
-    size_t count = 0;
-    bool first_unsent = true;
-    for (const struct sink_mail *mail = mails->head; mail; mail = mail->next)
-        count += hpfeeds_is_suspect(mail, &first_unsent);
-    return count;
-}
-
-static void hpfeeds_suspect(struct sink_hpfeeds *hpfeeds, const struct sink_mail_list *mails)
-{
-    size_t group = hpfeeds_count_suspects(mails);
-    bool first_unsent = true;
-    for (const struct sink_mail *mail = mails->head; mail; mail = mail->next) {
-        if (hpfeeds_is_suspect(mail, &first_unsent))
-            suspects_lost(&hpfeeds->suspects, mail->print, group, hpfeeds->taken);
-    }
-}
-
 static void hpfeeds_refuse(struct sink_hpfeeds *hpfeeds, struct sink_mail *mail)
 {
     struct err err;
     err_set(&err, ERR_GIVE_UP,
             "the broker closed the connection each of %d times this mail of %zu bytes was sent: %s",
-            HPFEEDS_STRIKES, mail->payload_len, hpfeeds->judged_err.text);
+            OUTBOX_STRIKES, mail->payload_len, hpfeeds->judged_err.text);
     hpfeeds_settle(hpfeeds, mail, SINK_REFUSED, &err);
 }
 
-/* The broker is there without the mail: a strike, if it also takes others. If it took none since
- * this one first broke a connection, that may be the channel's fault, and says nothing yet. */
+/* The broker is there without the mail. If it took no others since this one first broke a
+ * connection, that may be the channel's fault, and is no reason to go on without a pause. */
 static void hpfeeds_judge(struct sink_hpfeeds *hpfeeds)
 {
     struct sink_mail *mail = hpfeeds->judged;
-    struct suspect *suspect = suspects_find(&hpfeeds->suspects, mail->print);
-    bool others = hpfeeds_takes_others(hpfeeds, mail);
+    bool others = outbox_takes_others(&hpfeeds->outbox, mail);
 
     hpfeeds->judged = NULL;
     hpfeeds->state = HPFEEDS_UP;
-    if (others && suspect->strikes + 1 >= HPFEEDS_STRIKES) {
-        /* Its strikes stay: the same mail from the next mailbox needs but one. */
+    if (outbox_strike(&hpfeeds->outbox, mail)) {
         hpfeeds_refuse(hpfeeds, mail);
         return;
     }
-    if (suspect && suspect->strikes + 1 < HPFEEDS_STRIKES)
-        suspect->strikes++;
     hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &hpfeeds->judged_err);
     if (!others)
         hpfeeds_go_down(hpfeeds, &hpfeeds->judged_err);
@@ -346,9 +253,7 @@ static void hpfeeds_taken(void *ctx, struct sink_mail *mail)
 {
     struct sink_hpfeeds *hpfeeds = ctx;
 
-    hpfeeds_landed(hpfeeds, mail);
-    suspects_cleared(&hpfeeds->suspects, mail->print);
-    hpfeeds->taken++;
+    outbox_taken(&hpfeeds->outbox, mail);
     hpfeeds->taken_since_refusal = true;
     hpfeeds->attempt = 0;
     hpfeeds_settle(hpfeeds, mail, SINK_TAKEN, NULL);
@@ -369,10 +274,11 @@ static void hpfeeds_refused(struct sink_hpfeeds *hpfeeds, struct err *err)
 
 /* Was it one mail, alone on a fresh connection, and not just slow? */
 static bool hpfeeds_is_judgeable(const struct sink_hpfeeds *hpfeeds,
-                                 const struct sink_mail_list *mails, enum publisher_end how)
+                                 const struct sink_mail_list *mails, size_t suspects,
+                                 enum publisher_end how)
 {
-    return hpfeeds->state == HPFEEDS_UP && how != PUBLISHER_TIMED_OUT && mails->count == 1 &&
-           mails->head->limit == SUSPECTS_ALONE && hpfeeds_count_suspects(mails) == 1;
+    return hpfeeds->state == HPFEEDS_UP && how != PUBLISHER_TIMED_OUT && suspects == 1 &&
+           mails->count == 1 && outbox_is_alone(mails->head);
 }
 
 static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher_end how,
@@ -384,10 +290,8 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
 
     if (how == PUBLISHER_REFUSED)
         hpfeeds_refused(hpfeeds, &why);
-    for (const struct sink_mail *mail = mails->head; mail; mail = mail->next)
-        hpfeeds_landed(hpfeeds, mail);
-    hpfeeds_suspect(hpfeeds, mails);
-    if (hpfeeds_is_judgeable(hpfeeds, mails, how)) {
+    size_t suspects = outbox_lost(&hpfeeds->outbox, mails);
+    if (hpfeeds_is_judgeable(hpfeeds, mails, suspects, how)) {
         hpfeeds->judged = sink_mail_list_pop(mails);
         hpfeeds->judged_err = why;
         hpfeeds_open(hpfeeds, HPFEEDS_JUDGING);
@@ -432,9 +336,6 @@ static struct sink_mail *hpfeeds_mail_new(struct sink_hpfeeds *hpfeeds, struct b
 
     mail->token = token;
     mail->payload_len = frame->len - publisher->headroom;
-    mail->print = suspects_print(payload, mail->payload_len);
-    mail->limit = suspects_limit(&hpfeeds->suspects, mail->print);
-    mail->losses = suspects_losses(&hpfeeds->suspects, mail->print);
     hpfeeds_put_publish_prefix(payload - hpfeeds_publish_prefix(publisher->ident, channel),
                                publisher->ident, channel, mail->payload_len);
     mail->block = block_from_buf(frame);
@@ -458,10 +359,7 @@ static void hpfeeds_offer(struct sink *sink, struct buf *frame, void *token)
         hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &err);
         return;
     }
-    if (mail->losses)
-        sink_mail_list_add_by_losses(&hpfeeds->wary, mail);
-    else
-        sink_mail_list_add(&hpfeeds->queue, mail);
+    outbox_add(&hpfeeds->outbox, mail, mail->block->data + sink->headroom);
     hpfeeds_pump(hpfeeds, false);
 }
 
@@ -492,9 +390,7 @@ static void hpfeeds_free(struct sink *sink)
         hpfeeds->plain->ops->free(hpfeeds->plain);
     net_timer_free(hpfeeds->pause);
     sink_mail_free(hpfeeds->judged);
-    sink_mail_list_release(&hpfeeds->queue);
-    sink_mail_list_release(&hpfeeds->wary);
-    suspects_release(&hpfeeds->suspects);
+    outbox_release(&hpfeeds->outbox);
     confirm_setup_release(&hpfeeds->setup);
     free(hpfeeds->described);
     free(hpfeeds);

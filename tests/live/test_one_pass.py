@@ -169,7 +169,8 @@ def test_one_mailbox_in_trouble_leaves_the_others_alone(dovecot, broker, subscri
     result = collect(feed(broker), [
         mailbox(dovecot, "trap0"),
         mailbox(dovecot, "trap2", password="wrong"),
-        mailbox(dovecot, "trap3", tls_ca=None, name="untrusted"),
+        {key: value for key, value in mailbox(dovecot, "trap3", name="untrusted").items()
+         if key != "tls_ca"},
         mailbox(dovecot, "trap4", folders=["No such folder"]),
         mailbox(dovecot, "trap1"),
     ])
@@ -209,8 +210,8 @@ def test_broker_away_leaves_mail_untouched(dovecot, broker, collect):
     assert all(mark == set() for mark in flags(dovecot, "trap0").values())
 
 
-@pytest.mark.parametrize("change, word", [({"secret": "wrong"}, "secret"),
-                                          ({"identity": "nobody"}, "ident"),
+@pytest.mark.parametrize("change, word", [({"secret": "wrong"}, "Authentication failed"),
+                                          ({"identity": "nobody"}, "Authentication failed"),
                                           ({"channels": ["forbidden"]}, "forbidden")])
 def test_broker_refuses(dovecot, broker, subscriber, collect, change, word):
     dovecot.fill("trap0", own_mails(3))

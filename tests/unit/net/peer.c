@@ -210,6 +210,23 @@ void stage_run(struct stage *stage, bool (*over)(struct stage *stage))
                  stage->client.err.text, stage->server.log, stage->server.err.text);
 }
 
+static void stage_do_nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+void stage_turns(struct stage *stage)
+{
+    struct net_deferred *nothing = net_deferred_new(stage->loop, stage_do_nothing, NULL);
+    stage->over = NULL;
+    for (int turn = 0; turn < 3; turn++) {
+        net_deferred_schedule(nothing);
+        net_loop_stop(stage->loop);
+        net_loop_run(stage->loop);
+    }
+    net_deferred_free(nothing);
+}
+
 void stage_release(struct stage *stage)
 {
     peer_close(&stage->client);

@@ -60,6 +60,8 @@ const struct net_conn_events *peer_events(void);
 /* Runs until `over`; fails the test when nothing comes of it. NULL: until nothing is left that
  * could happen. */
 void stage_run(struct stage *stage, bool (*over)(struct stage *stage));
+/* Lets what is on its way arrive: some turns without waiting. */
+void stage_turns(struct stage *stage);
 /* Below `below`, the same in each run. */
 uint32_t stage_random(struct stage *stage, uint32_t below);
 /* `len` bytes that depend on `seed`. */

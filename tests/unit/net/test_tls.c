@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/loop_impl.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "peer.h"
@@ -361,6 +362,32 @@ static void test_starttls_injected_in_the_same_segment(void **state)
     turn_release(&stage);
 }
 
+static void take_one_and_pause(struct peer *peer, enum peer_event event)
+{
+    if (event == PEER_READY && !turn.began)
+        net_conn_write(peer->conn, "s", 1);
+}
+
+static bool client_got_one(struct stage *stage)
+{
+    return stage->client.got.len == 1;
+}
+
+/* TLS is asked for later, with the rest still in hand. */
+static void test_starttls_injected_and_kept(void **state)
+{
+    (void)state;
+    struct stage stage;
+    turn_init(&stage, "oinjected");
+    stage.client.hook = take_one_and_pause;
+    stage_run(&stage, client_got_one);
+    net_conn_start_tls(stage.client.conn, turn.client, "localhost", 20000);
+    assert_false(peer_saw(&stage.client, 'F')); /* not from inside the call */
+    stage_run(&stage, stage_client_failed);
+    check_injected(&stage);
+    turn_release(&stage);
+}
+
 static int bare_fd;
 
 static void inject_first(struct peer *peer, enum peer_event event)
@@ -406,7 +433,14 @@ static struct {
     struct net_timer *timer;
     int taken[100000];
     size_t count;
+    unsigned turns;
 } hoard;
+
+static void hoard_count_turn(uv_prepare_t *prepare)
+{
+    (void)prepare;
+    hoard.turns++;
+}
 
 static void hoard_free(void *ctx)
 {
@@ -434,9 +468,14 @@ static void test_listener_without_descriptors(void **state)
     while (hoard.count < sizeof hoard.taken / sizeof *hoard.taken &&
            (hoard.taken[hoard.count] = dup(0)) >= 0)
         hoard.count++;
+    static uv_prepare_t prepare; /* until the loop is freed */
+    uv_prepare_init(&stage.loop->uv, &prepare);
+    uv_prepare_start(&prepare, hoard_count_turn);
     hoard.timer = net_timer_new(stage.loop, hoard_free, NULL);
     net_timer_start(hoard.timer, 100);
     stage_run(&stage, server_ready);
+    assert_true(hoard.turns < 20); /* a spinning loop makes thousands */
+    uv_close((uv_handle_t *)&prepare, NULL);
     net_timer_free(hoard.timer);
     close(fd);
     stage_release(&stage);
@@ -483,12 +522,7 @@ static void test_listener_freed_during_handshake(void **state)
     stage_connect(&stage, "localhost", NULL);
     stage_run(&stage, client_ready);
     net_conn_write(stage.client.conn, "\x16\x03", 2);
-    stage.over = NULL;
-    for (int turns = 0; turns < 3; turns++) {
-        net_deferred_schedule(stage.resume);
-        net_loop_stop(stage.loop);
-        net_loop_run(stage.loop);
-    }
+    stage_turns(&stage);
     net_listener_free(stage.listener);
     stage.listener = NULL;
     stage_run(&stage, client_over);
@@ -523,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_end_without_close_notify),
         cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_starttls_injected_in_the_same_segment),
+        cmocka_unit_test(test_starttls_injected_and_kept),
         cmocka_unit_test(test_starttls_injected_in_another_segment),
         cmocka_unit_test(test_listener_without_descriptors),
         cmocka_unit_test(test_listener_addresses),

@@ -91,7 +91,8 @@ static void test_killed_at_every_point(void **state)
             bool slow = kills[n].kill == PEER_HANG || kills[n].kill == PEER_STOP_READING;
             for (size_t after = 1; after <= LOST_MAILS; after += slow ? 3 : 1) {
                 lost_run(&lost_ways[i], kills[n].kill, after, 1);
-                lost_run(&lost_ways[i], kills[n].kill, after, slow ? 1 : 3);
+                if (!slow && after % 4 == 1)
+                    lost_run(&lost_ways[i], kills[n].kill, after, 3);
             }
         }
     }
