@@ -4,13 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "base/text.h"
 #include "hpfeeds/frame.h"
 #include "net/tls.h"
 #include "programs/feed/feed.h"

@@ -1,5 +1,4 @@
 /* hpfeeds-broker: the broker's options, wiring and signals. */
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,6 +74,7 @@ struct daemon {
     struct net_loop *loop;
     struct broker *broker;
     struct net_signal *signals[2];
+    bool ending;
 };
 
 static int daemon_usage_error(const char *text)
@@ -308,6 +308,11 @@ static void daemon_on_ended(void *ctx)
 static void daemon_on_signal(void *ctx)
 {
     struct daemon *daemon = ctx;
+    if (daemon->ending) { /* asked twice: at once */
+        net_loop_stop(daemon->loop);
+        return;
+    }
+    daemon->ending = true;
     log_info(NULL, "ending");
     broker_end(daemon->broker, DAEMON_GRACE_MS, daemon_on_ended, daemon);
 }

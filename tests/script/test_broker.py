@@ -52,6 +52,20 @@ class Stranger(Client):
         return frame(AUTH, string(ident), hashlib.sha1(self.nonce + secret.encode()).digest())
 
 
+@pytest.fixture
+def start(tmp_path):
+    """start(options=…, tls=…): a broker that is gone after the test, however that ends."""
+    started = []
+
+    def start_one(**kwargs):
+        started.append(Broker(tmp_path / f"broker{len(started)}", **kwargs))
+        return started[-1]
+
+    yield start_one
+    for broker in started:
+        broker.stop()
+
+
 def to_end(client):
     """Reads to the clean end; returns the text of the ERROR that came, or None."""
     error = None
@@ -128,8 +142,8 @@ def test_port_taken(broker):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_it(tmp_path, how):
-    broker = Broker(tmp_path)
+def test_signal_ends_it(start, how):
+    broker = start()
     subscriber = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"])
     writer = Client(broker.port, "writer", "writersecret")
     writer.publish("spam.mails", b"x")
@@ -143,6 +157,16 @@ def test_signal_ends_it(tmp_path, how):
     assert broker.process.popen.wait(30) == 0
 
 
+def test_second_signal_ends_it_at_once(start):
+    """It waits for no client then, not even for one that never hangs up."""
+    broker = start()
+    writer = Client(broker.port, "writer", "writersecret")
+    broker.process.popen.send_signal(signal.SIGTERM)
+    assert to_end(writer) == "Broker is shutting down"
+    broker.process.popen.send_signal(signal.SIGINT)
+    assert broker.process.popen.wait(30) == 0
+
+
 def test_readable_secrets_are_warned_of(broker):
     """Told before the port is found taken, which ends it."""
     users = broker.directory / "accounts.json"
@@ -152,22 +176,21 @@ def test_readable_secrets_are_warned_of(broker):
         assert ("can be read by everyone" in result.stderr) == warned
 
 
-def test_env_accounts_and_bind(tmp_path, monkeypatch):
+def test_env_accounts_and_bind(start, monkeypatch):
     monkeypatch.setenv("HPFEEDS_TRAP_SECRET", "s")
     monkeypatch.setenv("HPFEEDS_TRAP_PUBCHANS", "a,b")
     monkeypatch.setenv("HPFEEDS_TRAP_SUBCHANS", "b")
-    broker = Broker(tmp_path, options=["--auth", "env", "--name", "mine"])
+    broker = start(options=["--auth", "env", "--name", "mine"])
     for ident in ("trap", "TRAP", "Trap"):
         client = Subscriber(broker.port, ident, "s", ["b"])
         client.publish("b", b"hello")
         assert client.message() == (ident, "b", b"hello")
         client.close()
     assert Stranger(broker.port).broker == b"mine"
-    broker.stop()
 
 
-def test_tls(tmp_path, certs):
-    broker = Broker(tmp_path, tls=(certs.cert, certs.key))
+def test_tls(start, certs):
+    broker = start(tls=(certs.cert, certs.key))
     subscriber = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"], ca=certs.ca)
     writer = Client(broker.port, "writer", "writersecret", ca=certs.ca)
     payload = os.urandom(300000)
@@ -175,19 +198,17 @@ def test_tls(tmp_path, certs):
     assert subscriber.next() == payload
     writer.close()
     subscriber.close()
-    broker.stop()
 
 
-def test_tls_on_bind(tmp_path, certs):
+def test_tls_on_bind(start, certs):
     """--bind with --tlscert and --tlskey, beside a plain endpoint."""
-    broker = Broker(tmp_path, options=["--bind", "127.0.0.1:0", "--tlscert", certs.cert,
+    broker = start(options=["--bind", "127.0.0.1:0", "--tlscert", certs.cert,
                                        "--tlskey", certs.key])
     deadline = time.monotonic() + 30
     while not (found := re.search(r"listening on tls 127\.0\.0\.1:(\d+)", broker.process.text())):
         assert time.monotonic() < deadline, broker.process.text()
         time.sleep(0.01)
     Subscriber(int(found[1]), "reader", "readersecret", ["spam.mails"], ca=certs.ca).close()
-    broker.stop()
 
 
 @pytest.mark.parametrize("ident, secret", [
@@ -263,8 +284,8 @@ def test_pipelined(broker, subscriber):
         assert subscriber.next() == b"%d" % i * 1000
 
 
-def test_frame_limit(tmp_path):
-    broker = Broker(tmp_path, options=["--max-frame", "100KiB"])
+def test_frame_limit(start):
+    broker = start(options=["--max-frame", "100KiB"])
     subscriber = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"])
     payload = bytes(102400 - len(publish("writer", "spam.mails", b"")))
     good = Client(broker.port, "writer", "writersecret")
@@ -277,7 +298,6 @@ def test_frame_limit(tmp_path):
     subscriber.assert_silent()
     for client in (good, large, subscriber):
         client.close()
-    broker.stop()
 
 
 def test_default_frame_limit(broker, subscriber):
@@ -321,18 +341,17 @@ def test_hostile_names_in_the_log(broker):
     assert "\x1b" not in log and "\u202e" not in log
 
 
-def test_no_private_channels(tmp_path):
-    broker = Broker(tmp_path, options=["--no-private-channels"])
+def test_no_private_channels(start):
+    broker = start(options=["--no-private-channels"])
     client = Client(broker.port, "writer", "writersecret")
     client.publish("confirm.writer", b"x")
     assert to_end(client) == \
         "Authkey not allowed to pub here. ident=writer, chan=confirm.writer"
     client.close()
-    broker.stop()
 
 
-def test_json_log(tmp_path):
-    broker = Broker(tmp_path, options=["--log-format", "json", "--debug"])
+def test_json_log(start):
+    broker = start(options=["--log-format", "json", "--debug"])
     Client(broker.port, "writer", "x")
     broker.stop()
     lines = [json.loads(line) for line in broker.process.text().splitlines()]

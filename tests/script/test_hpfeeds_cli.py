@@ -15,7 +15,7 @@ import time
 import pytest
 
 from peers.hpfeeds import ERROR, INFO, PUBLISH, Broker, Client
-from peers.process import Process, program
+from peers.process import program
 
 USAGE, REFUSED, UNREACHABLE = 64, 1, 75
 
@@ -226,18 +226,22 @@ def test_unreachable():
         assert hpfeeds("subscribe", *options(port)).returncode == UNREACHABLE
 
 
-def test_tls(tmp_path, certs):
-    broker = Broker(tmp_path, tls=(certs.cert, certs.key))
-    args = options(broker.port)
+@pytest.fixture
+def tls_broker(tmp_path, certs):
+    started = Broker(tmp_path / "broker", tls=(certs.cert, certs.key))
+    yield started
+    started.stop()
+
+
+def test_tls(tls_broker, certs):
+    args = options(tls_broker.port)
     assert hpfeeds("publish", *args, "--tlscert", certs.ca, "x").returncode == 0
     assert hpfeeds("publish", *args, "--tls", "x").returncode == REFUSED
     assert hpfeeds("publish", *args, "--tlscert", certs.key, "x").returncode == REFUSED
-    broker.stop()
 
 
-def test_subscribe_again_after_loss(tmp_path):
-    broker = Broker(tmp_path / "broker")
-    started = Subscription(tmp_path / "subscription", broker.port, "-n", "2")
+def test_subscribe_again_after_loss(tmp_path, broker, subscription):
+    started = subscription("-n", "2")
     Client(broker.port, "writer", "writersecret").publish("spam.mails", b"one")
     deadline = time.monotonic() + 60
     while not started.out.read_bytes():
@@ -245,13 +249,15 @@ def test_subscribe_again_after_loss(tmp_path):
         time.sleep(0.01)
     broker.stop()
     started.wait_for("connecting again")
-    broker = Broker(tmp_path / "broker2", port=broker.port)
-    started.wait_for("subscribed to", 2)
-    Client(broker.port, "writer", "writersecret").publish("spam.mails", b"two")
-    code, out = started.finish()
+    again = Broker(tmp_path / "again", port=broker.port)
+    try:
+        started.wait_for("subscribed to", 2)
+        Client(again.port, "writer", "writersecret").publish("spam.mails", b"two")
+        code, out = started.finish()
+    finally:
+        again.stop()
     assert code == 0
     assert [line[-3:] for line in out.splitlines()] == [b"one", b"two"]
-    broker.stop()
 
 
 def frame(opcode, body):

@@ -4,12 +4,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "net/loop.h"
 #include "programs/feed/feed.h"

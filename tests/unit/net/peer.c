@@ -210,21 +210,21 @@ void stage_run(struct stage *stage, bool (*over)(struct stage *stage))
                  stage->client.err.text, stage->server.log, stage->server.err.text);
 }
 
-static void stage_do_nothing(void *ctx)
+static void stage_end_turn(void *ctx)
 {
-    (void)ctx;
+    struct stage *stage = ctx;
+    net_loop_stop(stage->loop);
 }
 
 void stage_turns(struct stage *stage)
 {
-    struct net_deferred *nothing = net_deferred_new(stage->loop, stage_do_nothing, NULL);
+    struct net_deferred *end = net_deferred_new(stage->loop, stage_end_turn, stage);
     stage->over = NULL;
     for (int turn = 0; turn < 3; turn++) {
-        net_deferred_schedule(nothing);
-        net_loop_stop(stage->loop);
+        net_deferred_schedule(end);
         net_loop_run(stage->loop);
     }
-    net_deferred_free(nothing);
+    net_deferred_free(end);
 }
 
 void stage_release(struct stage *stage)

@@ -1,0 +1,253 @@
+"""An hpfeeds broker that does what a test tells it, and otherwise what a good broker does: it lets
+"writer" in, takes what may be published on CHANNEL, and gives subscribers (the publishing
+connection too) what is published on the channel they named.
+
+Overrides, each run in the connection's thread:
+
+* broker.login(link)            instead of taking the AUTH frame
+* broker.publish(link, message) for every PUBLISH; True: it is dealt with
+* broker.subscribe(link, channel)  likewise
+
+A link ends its connection with close(), reset(), error(text) or silence()."""
+import base64
+import collections
+import hashlib
+import json
+import socket
+import struct
+import threading
+
+ERROR, INFO, AUTH, PUBLISH, SUBSCRIBE = range(5)
+CHANNEL = "spam.mails"
+IDENT, SECRET = "writer", "writer secret"
+PATIENCE = 60
+
+Message = collections.namedtuple("Message", "link ident channel payload")
+
+
+class Over(Exception):
+    """The connection is at its end."""
+
+
+def string(text):
+    data = text.encode() if isinstance(text, str) else text
+    return bytes([len(data)]) + data
+
+
+def frame(opcode, *parts):
+    body = b"".join(parts)
+    return struct.pack(">IB", 5 + len(body), opcode) + body
+
+
+class Link:
+    """One connection."""
+
+    def __init__(self, broker, sock, number):
+        self.broker = broker
+        self.socket = sock
+        self.number = number
+        self.channels = set()
+        self.nonce = struct.pack(">I", number)
+        self.mails = 0  # published on CHANNEL over this connection
+        self._buffer = b""
+        self._sending = threading.Lock()
+
+    def send(self, data):
+        with self._sending:
+            try:
+                self.socket.sendall(data)
+            except OSError:
+                raise Over from None
+
+    def error(self, text, more=b""):
+        """An ERROR frame, then the end. `more` is sent between the two."""
+        self.send(frame(ERROR, text.encode()) + more)
+        self.drain()
+        raise Over
+
+    def drain(self):
+        """Half-closes, and reads to the other side's end, so that what was sent arrives."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+
+    def close(self):
+        """The clean end, without a word."""
+        self.drain()
+        raise Over
+
+    def reset(self):
+        self.cut()
+        raise Over
+
+    def cut(self):
+        """Resets the connection, from any thread."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass
+
+    def silence(self):
+        """Reads nothing and says nothing until the test is over."""
+        self.broker.over.wait()
+        raise Over
+
+    def _read(self, count):
+        while len(self._buffer) < count:
+            try:
+                data = self.socket.recv(1 << 18)
+            except OSError:
+                raise Over from None
+            if not data:
+                raise Over
+            self._buffer += data
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        return data
+
+    def read_frame(self):
+        length, opcode = struct.unpack(">IB", self._read(5))
+        if length > self.broker.frame_max:
+            self.reset()
+        return opcode, self._read(length - 5)
+
+    def run(self):
+        self.send(frame(INFO, string("scripted"), self.nonce))
+        self.broker.login(self)
+        while True:
+            opcode, body = self.read_frame()
+            ident, rest = body[1:1 + body[0]].decode(), body[1 + body[0]:]
+            if opcode == SUBSCRIBE:
+                self.broker.take_subscribe(self, rest.decode())
+            else:
+                assert opcode == PUBLISH, opcode
+                self.broker.take_publish(Message(self, ident, rest[1:1 + rest[0]].decode(),
+                                                 rest[1 + rest[0]:]))
+
+
+class Broker:
+    """Listens on 127.0.0.1:self.port."""
+
+    def __init__(self, port=0):
+        self.frame_max = 1 << 20
+        self.publish = lambda link, message: False
+        self.subscribe = lambda link, channel: False
+        self.login = Broker.take_login
+        self.mails = []  # Messages on CHANNEL, as they came
+        self.markers = []  # the other ones
+        self.links = []  # of all times
+        self.errors = []
+        self.over = threading.Event()
+        self.changed = threading.Condition(threading.RLock())
+        self.port = port
+        self._listener = None
+        self.start()
+
+    def start(self):
+        """Begins to listen; again after away()."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            link = Link(self, sock, len(self.links) + 1)
+            self.links.append(link)
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+
+    def _serve(self, link):
+        try:
+            link.run()
+        except Over:
+            pass
+        except Exception as error:  # noqa: BLE001: shown by the test that stops the broker
+            self.errors.append(repr(error))
+        finally:
+            link.channels.clear()
+            link.socket.close()
+
+    def away(self):
+        """As if it was killed: nothing listens, all connections are reset."""
+        # Closing alone leaves a listener that is being waited on in place.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for link in self.links:
+            link.cut()
+
+    def stop(self):
+        self.over.set()
+        self._listener.close()
+        assert not self.errors, self.errors
+
+    # --- the good broker ---
+
+    @staticmethod
+    def take_login(link):
+        opcode, body = link.read_frame()
+        assert opcode == AUTH, opcode
+        good = hashlib.sha1(link.nonce + SECRET.encode()).digest()
+        if body != string(IDENT) + good:
+            link.error("authfail")
+
+    def take_subscribe(self, link, channel):
+        if not self.subscribe(link, channel):
+            link.channels.add(channel)
+
+    def take_publish(self, message):
+        with self.changed:
+            if message.channel == CHANNEL:
+                message.link.mails += 1
+                self.mails.append(message)
+            else:
+                self.markers.append(message)
+            self.changed.notify_all()
+        if not self.publish(message.link, message):
+            self.deliver(message)
+
+    def deliver(self, message):
+        data = frame(PUBLISH, string(message.ident), string(message.channel), message.payload)
+        for link in list(self.links):
+            if message.channel in link.channels:
+                try:
+                    link.send(data)
+                except Over:
+                    if link is message.link:
+                        raise
+
+    # --- for tests ---
+
+    def wait_for(self, condition):
+        with self.changed:
+            assert self.changed.wait_for(condition, PATIENCE), f"{len(self.mails)} mails"
+
+    def feed(self, **more):
+        """Its feed configuration."""
+        return {"broker": "127.0.0.1", "port": self.port, "identity": IDENT, "secret": SECRET,
+                "channels": [CHANNEL], **more}
+
+    def bodies(self):
+        """body → how often it came, over all mails; each payload keeps its promises."""
+        with self.changed:
+            return collections.Counter(mail_of(message.payload) for message in self.mails)
+
+    def forget(self):
+        with self.changed:
+            self.mails.clear()
+            self.markers.clear()
+
+
+def mail_of(payload):
+    """The mail in a JSON payload."""
+    parsed = json.loads(payload)
+    body = parsed["msg"].encode()
+    if "msg_base64" in parsed:
+        body = base64.b64decode(parsed["msg_base64"], validate=True)
+    assert hashlib.sha256(body).hexdigest() == parsed["sha256"]
+    return body
