@@ -54,7 +54,7 @@ def configuration(directory, dovecot, broker):
 def subscribe(broker, count):
     """Starts the subscriber; returns when it is subscribed."""
     argv = [program("hpfeeds"), "subscribe", "--host", "127.0.0.1", "-p", str(broker.port),
-            "-i", "reader", "-s", "readersecret", "-c", "spam.mails", "--mail",
+            "-i", "reader", "-s", "readersecret", "-c", "spam.mails", "--mail", "--confirm",
             "--count", str(count)]
     print("$", " ".join(argv).replace("readersecret", "***"), "&", flush=True)
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)

@@ -436,6 +436,7 @@ static void mailbox_conn_ready(void *ctx)
         mailbox_enter(mailbox, MAILBOX_LOGGING_IN);
     else
         imap_session_secured(mailbox->session);
+    mailbox->progressed = true;
     mailbox_flush(mailbox);
 }
 

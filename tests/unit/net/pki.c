@@ -29,7 +29,8 @@ const char *pki_path(const struct pki *pki, const char *file)
     static char paths[4][128];
     static unsigned turn;
     char *path = paths[turn++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", pki->dir, file);
+    int len = snprintf(path, sizeof paths[0], "%s/%s", pki->dir, file);
+    pki_must(len > 0 && (size_t)len < sizeof paths[0]);
     return path;
 }
 

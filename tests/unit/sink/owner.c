@@ -245,21 +245,3 @@ bool owner_all_settled(const struct owner *owner)
     }
     return true;
 }
-
-bool owner_all_out(const struct owner *owner)
-{
-    for (size_t i = 0; i < owner->mail_count; i++) {
-        if (!owner->mails[i].out)
-            return false;
-    }
-    return true;
-}
-
-bool owner_all_sent(const struct owner *owner)
-{
-    for (size_t i = 0; i < owner->mail_count; i++) {
-        if (!owner->mails[i].sent)
-            return false;
-    }
-    return true;
-}

@@ -68,7 +68,5 @@ void owner_release(struct owner *owner);
 bool owner_is_up(const struct owner *owner);
 bool owner_is_down(const struct owner *owner);
 bool owner_all_settled(const struct owner *owner); /* nothing waits, nothing is out */
-bool owner_all_out(const struct owner *owner);
-bool owner_all_sent(const struct owner *owner);
 
 #endif
