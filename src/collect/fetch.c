@@ -164,15 +164,25 @@ static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
     }
 }
 
+/* Flags and size came. Without a size it was told unasked, or the size is no number. */
+static void fetch_sized(struct work_item *item, const struct imap_fetch *said)
+{
+    item->answered = true;
+    if (said->has_flags)
+        item->foreign_deleted = said->flags & IMAP_FLAG_DELETED;
+    if (!said->has_size)
+        return;
+    item->size = said->size > UINT32_MAX ? UINT32_MAX : (uint32_t)said->size;
+    item->state = WORK_SIZED;
+}
+
 /* The end of a FETCH: what it said, with or without a body. What was not asked for, or is there
  * twice, makes no sense and is ignored. */
 static void fetch_named(struct fetch *fetch, const struct imap_fetch *said)
 {
     struct work_item *item = said->uid ? worklist_find(&fetch->folder->work, said->uid) : NULL;
-    if (item && item->state == WORK_SIZING && said->has_size) {
-        item->size = said->size > UINT32_MAX ? UINT32_MAX : (uint32_t)said->size;
-        item->foreign_deleted = said->has_flags && (said->flags & IMAP_FLAG_DELETED);
-        item->state = WORK_SIZED;
+    if (item && item->state == WORK_SIZING) {
+        fetch_sized(item, said);
     } else if (item && item->state == WORK_ASKED) {
         item->answered = true;
         if (said->has_body && fetch->have_body)
@@ -228,8 +238,8 @@ static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
 static void fetch_missing_size(struct fetch *fetch, struct work_item *item,
                                const struct imap_event *event)
 {
-    if (event->status != IMAP_OK) {
-        /* Its body may come all the same; it is asked for alone. */
+    if (event->status != IMAP_OK || item->answered) {
+        /* It is there, and its body may come all the same; it is asked for alone. */
         item->state = WORK_SIZED;
         item->command = 0;
         item->alone = true;

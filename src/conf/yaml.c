@@ -30,6 +30,7 @@ struct conf_yaml_builder {
     struct conf_yaml_frame frames[YAML_DEPTH_MOST];
     unsigned depth;
     unsigned documents;
+    uint32_t next_line; /* where an entry stands that is nothing but a dash, as near as it gets */
     struct conf_yaml *root;
 };
 
@@ -67,30 +68,48 @@ const char *conf_yaml_kind_name(const struct conf_yaml *node)
     return "text";
 }
 
-static struct conf_yaml_frame *conf_yaml_top(struct conf_yaml_builder *builder)
+static const struct conf_yaml_frame *conf_yaml_top(const struct conf_yaml_builder *builder)
 {
     return builder->depth ? &builder->frames[builder->depth - 1] : NULL;
 }
 
-/* A new node at the token's place; a value that is only implied stands where its parent does. */
+/* libfyaml has no place for a value that is only implied: it is where its key is, or where the
+ * entry before it ends. */
+static void conf_yaml_place_implied(const struct conf_yaml_builder *builder, struct conf_yaml *node)
+{
+    const struct conf_yaml_frame *top = conf_yaml_top(builder);
+    const struct conf_yaml *near = top && top->key ? top->key : top ? top->node : NULL;
+    node->line = near ? near->line : 1;
+    node->column = near ? near->column : 1;
+    if (near && near->kind == CONF_YAML_LIST && builder->next_line > near->line)
+        node->line = builder->next_line;
+}
+
 static struct conf_yaml *conf_yaml_node(struct conf_yaml_builder *builder, struct fy_event *event,
                                         enum conf_yaml_kind kind)
 {
     struct conf_yaml *node = conf_pool_alloc(builder->nodes, sizeof *node);
-    const struct conf_yaml_frame *top = conf_yaml_top(builder);
     const struct fy_mark *mark = fy_event_start_mark(event);
     node->kind = (uint8_t)kind;
     node->weight = 1;
-    node->line = node->column = 1;
     if (mark) {
         node->line = (uint32_t)mark->line + 1;
         node->column = (uint32_t)mark->column + 1;
-    } else if (top) {
-        const struct conf_yaml *parent = top->key ? top->key : top->node;
-        node->line = parent->line;
-        node->column = parent->column;
+    } else {
+        conf_yaml_place_implied(builder, node);
     }
     return node;
+}
+
+/* A collection ends where the next token is, a scalar on the line above it. */
+static void conf_yaml_advance(struct conf_yaml_builder *builder, struct fy_event *event)
+{
+    const struct fy_mark *mark = fy_event_start_mark(event);
+    bool ends = event->type == FYET_MAPPING_END || event->type == FYET_SEQUENCE_END;
+    if (mark)
+        builder->next_line = (uint32_t)mark->line + (ends ? 1 : 2);
+    else if (event->type == FYET_SCALAR)
+        builder->next_line++;
 }
 
 /* The token's text, copied unless it stands like that in the file. */
@@ -172,11 +191,11 @@ static int conf_yaml_weigh(struct conf_yaml_builder *builder, struct conf_yaml *
 /* Puts a finished or just opened node where it belongs. */
 static void conf_yaml_attach(struct conf_yaml_builder *builder, struct conf_yaml *node)
 {
-    struct conf_yaml_frame *top = conf_yaml_top(builder);
-    if (!top) {
+    if (!builder->depth) {
         builder->root = node;
         return;
     }
+    struct conf_yaml_frame *top = &builder->frames[builder->depth - 1];
     if (top->node->kind == CONF_YAML_MAP && !top->key) {
         top->key = node;
         return;
@@ -191,7 +210,7 @@ static void conf_yaml_attach(struct conf_yaml_builder *builder, struct conf_yaml
 
 static int conf_yaml_add(struct conf_yaml_builder *builder, struct conf_yaml *node)
 {
-    struct conf_yaml_frame *top = conf_yaml_top(builder);
+    const struct conf_yaml_frame *top = conf_yaml_top(builder);
     conf_yaml_attach(builder, node);
     return top ? conf_yaml_weigh(builder, top->node, node) : 0;
 }
@@ -219,7 +238,7 @@ static int conf_yaml_end(struct conf_yaml_builder *builder)
 {
     struct conf_yaml *node = builder->frames[--builder->depth].node;
     node->open = false;
-    struct conf_yaml_frame *top = conf_yaml_top(builder);
+    const struct conf_yaml_frame *top = conf_yaml_top(builder);
     return top ? conf_yaml_weigh(builder, top->node, node) : 0;
 }
 
@@ -297,6 +316,7 @@ static int conf_yaml_parse(struct conf_yaml_builder *builder, struct fy_parser *
     struct fy_event *event;
     while ((event = fy_parser_parse(parser))) {
         int taken = conf_yaml_take(builder, event);
+        conf_yaml_advance(builder, event);
         fy_parser_event_free(parser, event);
         if (taken < 0)
             return -1;

@@ -1,0 +1,207 @@
+/* The journal over a state that fails on command: what is reported as durable is, in order; what
+ * fails for a passing cause is repeated whole; nothing is reported after a failure for good. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "collect/journal.h"
+#include "net/loop.h"
+
+/* A state that writes what it is asked to do into a text. */
+struct fake {
+    struct state state;
+    char text[2000];
+    size_t largest; /* commit */
+    unsigned later; /* so many commits fail with ERR_RETRY_LATER … */
+    bool never;     /* … or all of them with ERR_GIVE_UP */
+};
+
+static void fake_say(struct fake *fake, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void fake_say(struct fake *fake, const char *format, ...)
+{
+    size_t used = strlen(fake->text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(fake->text + used, sizeof fake->text - used, format, args);
+    va_end(args);
+}
+
+static int fake_commit(struct state *state, const struct state_change *changes, size_t count,
+                       struct err *err)
+{
+    struct fake *fake = (struct fake *)state;
+    if (fake->never)
+        return err_set(err, ERR_GIVE_UP, "broken");
+    if (fake->later) {
+        fake->later--;
+        fake_say(fake, "full ");
+        return err_set(err, ERR_RETRY_LATER, "disk full");
+    }
+    if (count > fake->largest)
+        fake->largest = count;
+    fake_say(fake, "commit");
+    for (size_t i = 0; i < count; i++)
+        fake_say(fake, " %u=%s", changes[i].uid, changes[i].note ? changes[i].note : "-");
+    fake_say(fake, "; ");
+    return 0;
+}
+
+static int fake_load(struct state *state, const char *account, const char *folder,
+                     uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+{
+    (void)err;
+    fake_say((struct fake *)state, "load %s %s %u; ", account, folder, uidvalidity);
+    *ret_folder = (struct state_folder){.id = 7};
+    return 0;
+}
+
+static int fake_prune_old(struct state *state, int64_t folder, size_t keep, struct err *err)
+{
+    (void)err;
+    fake_say((struct fake *)state, "prune %d %zu; ", (int)folder, keep);
+    return 0;
+}
+
+static const struct state_ops fake_ops = {
+    .load = fake_load, .commit = fake_commit, .prune_old = fake_prune_old};
+
+struct fixture {
+    struct net_loop *loop;
+    struct fake fake;
+    struct journal *journal;
+    unsigned committed;
+    unsigned failed;
+    unsigned loaded;
+    size_t expected; /* the loop ends after so many events */
+};
+
+static void fixture_event(struct fixture *fixture)
+{
+    if (fixture->committed + fixture->failed + fixture->loaded == fixture->expected)
+        net_loop_stop(fixture->loop);
+}
+
+static void on_committed(void *owner, const struct state_change *change)
+{
+    struct fixture *fixture = owner;
+    fixture->committed++;
+    assert_int_equal(change->uid, fixture->committed);
+    fixture_event(fixture);
+}
+
+static void on_failed(void *ctx, const struct err *err)
+{
+    struct fixture *fixture = ctx;
+    fixture->failed++;
+    assert_true(*err->text);
+    fixture_event(fixture);
+}
+
+static void on_loaded(void *owner, struct state_folder *moved, const struct err *err)
+{
+    struct fixture *fixture = owner;
+    (void)err;
+    fixture->loaded++;
+    assert_int_equal(moved->id, 7);
+    state_folder_release(moved);
+    fixture_event(fixture);
+}
+
+static const struct journal_events events = {.committed = on_committed, .failed = on_failed};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    fixture = (struct fixture){.loop = net_loop_new(), .fake.state.ops = &fake_ops};
+    fixture.journal = journal_new(fixture.loop, &fixture.fake.state, &events, &fixture);
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    journal_free(fixture->journal);
+    net_loop_free(fixture->loop);
+    return 0;
+}
+
+static void add(struct fixture *fixture, uint32_t uid, const char *note)
+{
+    char copied[20];
+    snprintf(copied, sizeof copied, "%s", note);
+    journal_add(fixture->journal, fixture,
+                &(struct state_change){.type = STATE_SET_NOTE, .uid = uid, .note = copied});
+    memset(copied, 'x', sizeof copied - 1);
+}
+
+static void run(struct fixture *fixture, size_t expected)
+{
+    fixture->expected = expected;
+    net_loop_run(fixture->loop);
+}
+
+static void test_in_order_and_together(void **state)
+{
+    struct fixture *fixture = *state;
+    add(fixture, 1, "seen");
+    add(fixture, 2, "held");
+    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    add(fixture, 3, "seen");
+    journal_prune_old(fixture->journal, 7, 5);
+    run(fixture, 4);
+    assert_string_equal(fixture->fake.text,
+                        "commit 1=seen 2=held; load trap INBOX 9; commit 3=seen; ");
+    assert_int_equal(fixture->committed, 3);
+}
+
+static void test_batches_are_bounded(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t uid = 1; uid <= 2500; uid++)
+        add(fixture, uid, "s");
+    run(fixture, 2500);
+    assert_int_equal(fixture->committed, 2500);
+    assert_in_range(fixture->fake.largest, 2, 1000);
+}
+
+static void test_full_disk_is_repeated(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->fake.later = 1;
+    add(fixture, 1, "a");
+    add(fixture, 2, "b");
+    run(fixture, 2);
+    assert_string_equal(fixture->fake.text, "full commit 1=a 2=b; ");
+    assert_int_equal(fixture->failed, 0);
+}
+
+static void test_failure_for_good(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->fake.never = true;
+    add(fixture, 1, "a");
+    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    run(fixture, 1);
+    assert_int_equal(fixture->failed, 1);
+    assert_int_equal(fixture->committed, 0);
+    assert_int_equal(fixture->loaded, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_in_order_and_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_batches_are_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_disk_is_repeated, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failure_for_good, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

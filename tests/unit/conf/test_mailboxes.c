@@ -1,0 +1,403 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "scene.h"
+
+struct mailboxes_case {
+    const char *text;
+    const char *outcome;
+};
+
+/* What an entry has when it says nothing. */
+#define IMPLICIT " tls=implicit auth=auto folders=INBOX after=seen idle=on poll=60000ms\n"
+#define STARTTLS " tls=starttls auth=auto folders=INBOX after=seen idle=on poll=60000ms\n"
+/* The three required keys on one line of flow. */
+#define U "username: u, password: hunter2, host: h"
+#define U_IS "u@h user=u password=hunter2 server=h:993"
+#define EXAMPLE                                                                                    \
+    ", expected entries such as \"- {username: user@domain, password: secret, host: "              \
+    "mail.example}\"\n"
+#define AFTER_EXPECTED "expected seen, none, delete, {move: FOLDER} or {keyword: NAME}\n"
+
+static const struct mailboxes_case mailboxes_good[] = {
+    {"- username: \"user@domain\"\n  password: \"hunter2\"\n  protocol: \"imap\"\n"
+     "  host: \"mail.mailserver.com\"\n  port: 993\n",
+     "1: user@domain@mail.mailserver.com user=user@domain password=hunter2 "
+     "server=mail.mailserver.com:993" IMPLICIT},
+    /* Port and TLS. */
+    {"- {" U "}\n", "1: " U_IS IMPLICIT},
+    {"- {" U ", port: 143}\n", "1: u@h user=u password=hunter2 server=h:143" STARTTLS},
+    {"- {" U ", tls: starttls}\n", "1: u@h user=u password=hunter2 server=h:143" STARTTLS},
+    {"- {" U ", port: 1_143}\n", "1: u@h:1143 user=u password=hunter2 server=h:1143" IMPLICIT},
+    {"- {" U ", port: 143, tls: implicit}\n",
+     "1: u@h user=u password=hunter2 server=h:143" IMPLICIT},
+    {"- {" U ", tls: none}\n",
+     "1: u@h user=u password=hunter2 server=h:143 tls=none auth=auto folders=INBOX after=seen "
+     "idle=on poll=60000ms\n"},
+    {"- {" U ", tls: none, port: 993}\n",
+     "1: " U_IS " tls=none auth=auto folders=INBOX after=seen idle=on poll=60000ms\n"},
+    {"- {" U ", tls_ca: ca.pem, tls_verify: off, tls_fingerprint: "
+     "'SHA256:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:"
+     "cc:dd:ee:fe'}\n",
+     "1: " U_IS " tls=implicit ca=ca.pem unverified fingerprint=00..fe auth=auto folders=INBOX "
+     "after=seen idle=on poll=60000ms\n"},
+    {"- {" U ", tls_fingerprint: "
+     "0f112233445566778899aabbccddeeff00112233445566778899aabbccddeef0}\n",
+     "1: " U_IS " tls=implicit fingerprint=0f..f0 auth=auto folders=INBOX after=seen idle=on "
+     "poll=60000ms\n"},
+    {"- {" U ", tls: none, tls_ca: ca.pem}\n",
+     "warning: m.yml:1:56: \"tls_ca\" does nothing with \"tls: none\"\n"
+     "1: u@h user=u password=hunter2 server=h:143 tls=none ca=ca.pem auth=auto folders=INBOX "
+     "after=seen idle=on poll=60000ms\n"},
+    /* The rest of the keys. */
+    {"- {" U ", auth: Plain, idle: no, poll_interval: 5min, name: trap}\n",
+     "1: trap user=u password=hunter2 server=h:993 tls=implicit auth=plain folders=INBOX "
+     "after=seen idle=off poll=300000ms\n"},
+    {"- {" U ", auth: login, idle: TRUE, poll_interval: 1, protocol: IMAP}\n",
+     "1: " U_IS " tls=implicit auth=login folders=INBOX after=seen idle=on poll=1000ms\n"},
+    {"- {" U ", poll_interval: 1d, folders: Junk}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=Junk after=seen idle=on poll=86400000ms\n"},
+    /* Folders: any UTF-8, special uses in their spelling, INBOX in capitals. */
+    {"- " U_IS "\n", "m.yml:1:3: this entry is text" EXAMPLE},
+    {"- {" U ", folders: [inbox, '\\junk', \"\\\\ALL\", Entw\xC3\xBCrfe, a/b, 2026, yes]}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX,\\Junk,\\All,Entw\xC3\xBCrfe,a/b,2026,yes "
+     "after=seen idle=on poll=60000ms\n"},
+    {"- {" U ", folders: [\xE5\x8F\xB0\xE5\x8C\x97, \"Caf\\u00e9 & Co\"]}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=\xE5\x8F\xB0\xE5\x8C\x97,Caf\xC3\xA9 & Co "
+     "after=seen idle=on poll=60000ms\n"},
+    /* After. */
+    {"- {" U ", after: none}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=none idle=on poll=60000ms\n"},
+    {"- {" U ", after: Delete}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=delete idle=on poll=60000ms\n"},
+    {"- {" U ", after: {move: '\\trash'}}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:\\Trash idle=on poll=60000ms\n"},
+    {"- {" U ", after: 'move: Old Mail'}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:Old Mail idle=on poll=60000ms\n"},
+    {"- " U_IS ": x\n", "m.yml:1:3: this mailbox has no \"username\", which is required\n"
+                        "m.yml:1:3: this mailbox has no \"password\", expected it or one of "
+                        "password_file, password_command\n"
+                        "m.yml:1:3: this mailbox has no \"host\", which is required\n"
+                        "m.yml:1:3: unknown key, expected one of username, password, "
+                        "password_file, password_command, protocol, host, port, tls, tls_ca, "
+                        "tls_verify, tls_fingerprint, auth, folders, after, idle, poll_interval, "
+                        "name\n"},
+    {"- {" U ", after: move:Old}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:Old idle=on poll=60000ms\n"},
+    {"- username: u\n  password: hunter2\n  host: h\n  after:\n    keyword: $Collected\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=keyword:$Collected idle=on "
+     "poll=60000ms\n"},
+    /* Text stays as it was written. */
+    {"- {username: 0123, password: 'hunter2 ', host: 10.0.0.1}\n",
+     "1: 0123@10.0.0.1 user=0123 password=hunter2  server=10.0.0.1:993" IMPLICIT},
+    {"- {username: 'DOM\\user', password: hunter2#\xC3\xA9, host: h}\n",
+     "1: DOM\\user@h user=DOM\\user password=hunter2#\xC3\xA9 server=h:993" IMPLICIT},
+    /* Passwords from elsewhere. */
+    {"- {username: u, password_file: p, host: h}\n",
+     "1: u@h user=u password=hunter2 file server=h:993" IMPLICIT},
+    {"- {username: u, password_command: cat p, host: h}\n",
+     "1: u@h user=u password=hunter2 file server=h:993" IMPLICIT},
+    /* Defaults, merge keys, aliases. */
+    {"defaults: {host: h, port: 143, folders: [a, b], after: {move: c}}\n"
+     "mailboxes:\n- {username: u, password: hunter2}\n"
+     "- {username: v, password: hunter2, host: i, port: 993, folders: [c], after: seen}\n",
+     "3: u@h user=u password=hunter2 server=h:143 tls=starttls auth=auto folders=a,b after=move:c "
+     "idle=on poll=60000ms\n"
+     "4: v@i user=v password=hunter2 server=i:993 tls=implicit auth=auto folders=c after=seen "
+     "idle=on poll=60000ms\n"},
+    {"defaults: {host: h, password: hunter2 d}\nmailboxes:\n- {username: u}\n"
+     "- {username: v, password_file: p}\n- {username: w, password_command: echo hunter2 c}\n",
+     "3: u@h user=u password=hunter2 d server=h:993" IMPLICIT
+     "4: v@h user=v password=hunter2 file server=h:993" IMPLICIT
+     "5: w@h user=w password=hunter2 c server=h:993" IMPLICIT},
+    {"defaults: {host: h, password_command: [sh, -c, echo >>runs; cat p]}\nmailboxes:\n"
+     "- {username: u}\n- {username: v}\n- {username: w, password: hunter2 own}\n",
+     "3: u@h user=u password=hunter2 file server=h:993" IMPLICIT
+     "4: v@h user=v password=hunter2 file server=h:993" IMPLICIT
+     "5: w@h user=w password=hunter2 own server=h:993" IMPLICIT},
+    {"defaults:\nmailboxes:\n- {" U "}\n", "3: " U_IS IMPLICIT},
+    {"- &a {" U "}\n- {<<: *a, username: v}\n- <<: [{port: 143}, *a]\n  username: w\n",
+     "1: " U_IS IMPLICIT "2: v@h user=v password=hunter2 server=h:993" IMPLICIT
+     "3: w@h user=w password=hunter2 server=h:143" STARTTLS},
+    {"- {username: v, password: &p hunter2 shared, host: h}\n"
+     "- {username: w, password: *p, host: h}\n",
+     "1: v@h user=v password=hunter2 shared server=h:993" IMPLICIT
+     "2: w@h user=w password=hunter2 shared server=h:993" IMPLICIT},
+    /* One account in two entries is two things to do, as long as they do not meet. */
+    {"- {" U ", folders: [a], name: x}\n- {" U ", folders: [b], name: y}\n",
+     "1: x user=u password=hunter2 server=h:993 tls=implicit auth=auto folders=a after=seen "
+     "idle=on poll=60000ms\n"
+     "2: y user=u password=hunter2 server=h:993 tls=implicit auth=auto folders=b after=seen "
+     "idle=on poll=60000ms\n"},
+    {"- {" U "}\n- {" U ", port: 1993}\n",
+     "1: " U_IS IMPLICIT "2: u@h:1993 user=u password=hunter2 server=h:1993" IMPLICIT},
+};
+
+static const struct mailboxes_case mailboxes_bad[] = {
+    {"", "m.yml: is empty" EXAMPLE},
+    {"# nothing\n", "m.yml: is empty" EXAMPLE},
+    {"[]\n", "m.yml:1:1: no mailbox" EXAMPLE},
+    {"text\n", "m.yml:1:1: the file is text" EXAMPLE},
+    {"- hunter2\n- [hunter2]\n-\n",
+     "m.yml:1:3: this entry is text" EXAMPLE "m.yml:2:3: this entry is a list" EXAMPLE
+     "m.yml:3:1: this entry is nothing" EXAMPLE},
+    {U "\n", "m.yml:1:9: a second \": \" on the same line: put the text in quotes, or write {key: "
+             "value}\n"},
+    {"username: u\npassword: hunter2\nhost: h\n",
+     "m.yml:1:1: a mailbox outside of a list, expected \"- \" before its first key\n"},
+    {"defaults: {host: h}\n", "m.yml:1:1: no list \"mailboxes:\"" EXAMPLE},
+    {"defaults: [h]\nmailboxes: {a: b}\n",
+     "m.yml:1:11: \"defaults\" is a list, expected a map of keys\n"
+     "m.yml:2:12: \"mailboxes\" is a map" EXAMPLE},
+    {"mailboxes: []\n", "m.yml:1:12: no mailbox" EXAMPLE},
+    {"default: {host: h}\nmailboxes:\n- {username: u, password: hunter2}\n",
+     "m.yml:1:1: unknown key \"default\": did you mean \"defaults\"?\n"},
+    {"defaults: {username: u, name: x, prt: 1}\nmailboxes:\n- {" U "}\n",
+     "m.yml:1:12: \"username\" belongs to one mailbox and can't be a default\n"
+     "m.yml:1:25: \"name\" belongs to one mailbox and can't be a default\n"
+     "m.yml:1:34: unknown key \"prt\": did you mean \"port\"?\n"},
+    /* All that is missing, where the entry begins. */
+    {"- {port: 1}\n- host: h\n",
+     "m.yml:1:3: this mailbox has no \"username\", which is required\n"
+     "m.yml:1:3: this mailbox has no \"password\", expected it or one of password_file, "
+     "password_command\n"
+     "m.yml:1:3: this mailbox has no \"host\", which is required\n"
+     "m.yml:2:3: this mailbox has no \"username\", which is required\n"
+     "m.yml:2:3: this mailbox has no \"password\", expected it or one of password_file, "
+     "password_command\n"},
+    {"- {usrname: u, pass: hunter2, server: h}\n",
+     "m.yml:1:4: unknown key \"usrname\": did you mean \"username\"?\n"
+     "m.yml:1:16: unknown key \"pass\": did you mean \"password\"?\n"
+     "m.yml:1:31: unknown key \"server\": did you mean \"host\"?\n"},
+    {"- {" U ", username: v, folders: a, folders: b}\n",
+     "m.yml:1:44: \"username\" is given twice, first in line 1\n"
+     "m.yml:1:69: \"folders\" is given twice, first in line 1\n"},
+    /* Twice. */
+    {"- {" U "}\n- {username: v, password: hunter2, host: h}\n- {" U ", port: 143}\n",
+     "m.yml:3:3: the mailbox \"u@h\" is given twice, first in line 1\n"},
+    {"- {" U ", name: a}\n- {username: v, password: hunter2, host: h, name: a}\n",
+     "m.yml:2:3: the mailbox \"a\" is given twice, first in line 1\n"},
+    {"- {" U ", name: a}\n- {" U ", name: b}\n",
+     "m.yml:2:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
+     "delivered "
+     "twice\n"},
+    {"- {username: U, password: hunter2, host: Mail.Example}\n"
+     "- {username: u, password: hunter2, host: mail.example}\n"
+     "- {username: u, password: hunter2, host: MAIL.example}\n",
+     "m.yml:3:3: collects \"INBOX\" of the same account as line 2, and each mail would be "
+     "delivered "
+     "twice\n"},
+    {"- {" U ", folders: [a, A, inbox, Inbox, '\\junk', '\\Junk']}\n",
+     "m.yml:1:65: \"folders\" names \"INBOX\" twice\n"
+     "m.yml:1:81: \"folders\" names \"\\\\Junk\" twice\n"},
+    {"- &a {" U "}\n- *a\n", "m.yml:1:6: the mailbox \"u@h\" is given twice, first in line 1\n"},
+    /* Values. */
+    {"- {" U ", protocol: pop3}\n- {username: v, password: hunter2, host: h, protocol: imaps}\n",
+     "m.yml:1:54: \"protocol\" is not imap, expected imap, the only one there is\n"
+     "m.yml:2:55: \"protocol\" is not imap, expected imap (with \"tls: implicit\", which is the "
+     "default)\n"},
+    {"- {" U ", tls: false}\n",
+     "m.yml:1:49: \"tls\" is none of its values, expected implicit, starttls or none\n"},
+    {"- {" U ", tls: }\n",
+     "m.yml:1:44: \"tls\" has no value, expected implicit, starttls or none\n"},
+    {"- {" U ", auth: xoauth2}\n", "m.yml:1:50: \"auth\" xoauth2 is not supported by this version, "
+                                   "expected auto, plain or login\n"},
+    {"- {" U ", auth: SCRAM-SHA-256}\n",
+     "m.yml:1:50: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain or "
+     "login\n"},
+    {"- {" U ", auth: ntlm}\n",
+     "m.yml:1:50: \"auth\" is none of its values, expected auto, plain or login\n"},
+    {"- {username: u, host: h, oauth2: {token_command: hunter2}}\n",
+     "m.yml:1:26: \"oauth2\" is not supported by this version, expected a password\n"},
+    {"- {username: \"u\\r\\nv\", password: \"hunter2\\nx\", host: \"h\\0\"}\n",
+     "m.yml:1:14: \"username\" has a line break in it, expected one line of text\n"
+     "m.yml:1:34: \"password\" has a line break in it, expected one line of text\n"
+     "m.yml:1:54: \"host\" has a NUL in it, expected one line of text\n"},
+    {"- {" U ", folders: [\"a\\r\", \"b\\n\", \"c\\0\", \"d\\u0001\", '', ~, {x: y}]}\n",
+     "m.yml:1:54: \"folders\" has a line break in it, expected one line of text\n"
+     "m.yml:1:61: \"folders\" has a line break in it, expected one line of text\n"
+     "m.yml:1:68: \"folders\" has a NUL in it, expected one line of text\n"
+     "m.yml:1:75: \"folders\" has a control character in it\n"
+     "m.yml:1:86: \"folders\" is empty, expected one line of text\n"
+     "m.yml:1:90: \"folders\" has no value, expected text (quote the text \"null\" or \"~\")\n"
+     "m.yml:1:93: \"folders\" is a map, expected text\n"},
+    {"- {" U ", folders: ['\\Jnk', '\\x']}\n",
+     "m.yml:1:54: unknown special use: did you mean \\Junk?\n"
+     "m.yml:1:62: unknown special use, expected one of \\All, \\Archive, \\Drafts, \\Flagged, "
+     "\\Important, \\Junk, \\Sent, \\Trash\n"},
+    {"- {" U ", folders: []}\n", "m.yml:1:53: \"folders\" is empty, expected a list of names\n"},
+    {"- {" U ", idle: 2, poll_interval: 0}\n",
+     "m.yml:1:50: \"idle\" is not a switch, expected true or false\n"
+     "m.yml:1:68: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
+     "\"30s\" or \"5min\"\n"},
+    {"- {" U ", poll_interval: 25h}\n",
+     "m.yml:1:59: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
+     "\"30s\" or \"5min\"\n"},
+    {"- {" U ", tls_fingerprint: 0011}\n",
+     "m.yml:1:61: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
+     "with or without colons\n"},
+    {"- {" U ", tls_fingerprint: "
+     "'00:112:2:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:"
+     "cc:dd:ee:ff'}\n",
+     "m.yml:1:61: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
+     "with or without colons\n"},
+    {"- {" U ", after: read}\n", "m.yml:1:51: \"after\" is none of its values, " AFTER_EXPECTED},
+    {"- {" U ", after: [seen]}\n", "m.yml:1:51: \"after\" is a list, " AFTER_EXPECTED},
+    {"- {" U ", after: seenx}\n", "m.yml:1:51: \"after\" is none of its values, " AFTER_EXPECTED},
+    {"- {" U ", after: {}}\n", "m.yml:1:51: \"after\" has nothing to do, " AFTER_EXPECTED},
+    {"- {" U ", after: {move: a, keyword: b}}\n",
+     "m.yml:1:51: \"after\" has two things to do, " AFTER_EXPECTED},
+    {"- {" U ", after: {mov: a}}\n", "m.yml:1:52: unknown key \"mov\": did you mean \"move\"?\n"},
+    {"- {" U ", after: 'move:'}\n", "m.yml:1:51: \"after\" is empty, expected one line of text\n"},
+    {"- {" U ", after: {move: INBOX}}\n",
+     "m.yml:1:51: \"after\" moves mail to a folder that is collected itself, expected another "
+     "folder\n"},
+    {"- {" U ", after: {keyword: a b}}\n- {" U ", name: x, after: {keyword: \"\\\\Seen\"}}\n"
+     "- {" U ", name: y, after: {keyword: 'a]'}}\n- {" U
+     ", name: z, after: {keyword: caf\xC3\xA9}}",
+     "m.yml:1:61: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "blanks and ( ) { % * \" \\ ]\n"
+     "m.yml:2:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
+     "delivered "
+     "twice\n"
+     "m.yml:2:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "blanks and ( ) { % * \" \\ ]\n"
+     "m.yml:3:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
+     "delivered "
+     "twice\n"
+     "m.yml:3:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "blanks and ( ) { % * \" \\ ]\n"
+     "m.yml:4:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
+     "delivered "
+     "twice\n"
+     "m.yml:4:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "blanks and ( ) { % * \" \\ ]\n"},
+    /* Passwords. */
+    {"- {username: u, host: h, password: hunter2, password_command: echo hunter2}\n",
+     "m.yml:1:45: \"password_command\" beside another password, expected one of password, "
+     "password_file, password_command\n"},
+    {"- {username: u, host: h, password_file: nofile}\n"
+     "- {username: v, host: h, password_file: nofile}\n",
+     "m.yml:1:41: \"password_file\" cannot be read: No such file or directory\n"},
+    {"- {username: u, host: h, password: }\n",
+     "m.yml:1:26: \"password\" has no value, expected text\n"},
+    /* A value that is wrong for many is one problem. */
+    {"defaults: {port: 0, host: h}\nmailboxes:\n- {username: u, password: hunter2}\n"
+     "- {username: v, password: hunter2}\n",
+     "m.yml:1:18: \"port\" is out of range, expected a number from 1 to 65535\n"},
+    {"- {<<: hunter2, " U "}\n",
+     "m.yml:1:8: \"<<\" merges text, expected a map or a list of maps\n"},
+};
+
+static int mailboxes_setup(void **state)
+{
+    scene_setup(state);
+    scene_write_text("ca.pem", "-");
+    scene_write_text("p", "hunter2 file\nmore\n");
+    return 0;
+}
+
+static void mailboxes_run(const struct mailboxes_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *got = scene_load_texts(NULL, cases[i].text);
+        scene_expect(cases[i].text, got, cases[i].outcome);
+        free(got);
+    }
+}
+
+static void test_mailboxes_good(void **state)
+{
+    (void)state;
+    mailboxes_run(mailboxes_good, sizeof mailboxes_good / sizeof *mailboxes_good);
+}
+
+static void test_mailboxes_bad(void **state)
+{
+    (void)state;
+    mailboxes_run(mailboxes_bad, sizeof mailboxes_bad / sizeof *mailboxes_bad);
+}
+
+/* The command that three mailboxes name ran once. */
+static void test_mailboxes_command_once(void **state)
+{
+    (void)state;
+    scene_remove("runs");
+    free(scene_load_texts(NULL, "defaults: {host: h, password_command: [sh, -c, echo >>runs; cat "
+                                "p]}\nmailboxes:\n- {username: u}\n- {username: v}\n"
+                                "- {username: w, password_command: [sh, -c, echo >>runs; cat p]}"));
+    FILE *runs = fopen("runs", "r");
+    assert_non_null(runs);
+    assert_int_equal(fgetc(runs), '\n');
+    assert_int_equal(fgetc(runs), EOF);
+    fclose(runs);
+}
+
+/* -d wins over whatever stands in the file, which is checked all the same. */
+static void test_mailboxes_delete(void **state)
+{
+    (void)state;
+    scene_write_text("f.yml", "secret: hunter2\n");
+    scene_write_text("m.yml", "- {" U ", after: {move: a}}\n- {" U ", folders: b, name: x}\n");
+    char *got = scene_load("f.yml", "m.yml", true);
+    scene_expect("-d", got,
+                 "feed localhost:10000 ident=writer secret=hunter2 channels=spam.mails tls=none "
+                 "payload=json confirm=auto/confirm.writer/1000ms max_frame=1048576\n"
+                 "1: " U_IS " tls=implicit auth=auto folders=INBOX after=delete idle=on "
+                 "poll=60000ms\n"
+                 "2: x user=u password=hunter2 server=h:993 tls=implicit auth=auto folders=b "
+                 "after=delete idle=on poll=60000ms\n");
+    free(got);
+}
+
+static void test_mailboxes_many(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, "- {username: u%d, password: hunter2, host: h, folders: [a, b]}\n", i);
+    buf_add_str(&text, "- {username: u77, password: hunter2, host: h}\n");
+    char *got = scene_load_texts(NULL, buf_cstr(&text));
+    assert_string_equal(got,
+                        "m.yml:20001:3: the mailbox \"u77@h\" is given twice, first in line 78\n");
+    free(got);
+    buf_release(&text);
+}
+
+/* As many problems as anybody reads, and how many more there are. */
+static void test_mailboxes_many_problems(void **state)
+{
+    (void)state;
+    struct buf text = {0};
+    for (int i = 0; i < 2000; i++)
+        buf_printf(&text, "- {username: u%d, password: hunter2, host: h, port: 0}\n", i);
+    char *got = scene_load_texts(NULL, buf_cstr(&text));
+    size_t lines = 0;
+    for (const char *at = got; (at = strchr(at, '\n')); at++)
+        lines++;
+    assert_int_equal(lines, 1001);
+    assert_non_null(strstr(got, "\n1000 more problems are not listed\n"));
+    free(got);
+    buf_release(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mailboxes_good),
+        cmocka_unit_test(test_mailboxes_bad),
+        cmocka_unit_test(test_mailboxes_command_once),
+        cmocka_unit_test(test_mailboxes_delete),
+        cmocka_unit_test(test_mailboxes_many),
+        cmocka_unit_test(test_mailboxes_many_problems),
+    };
+    return cmocka_run_group_tests(tests, mailboxes_setup, scene_teardown);
+}
