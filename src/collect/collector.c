@@ -21,6 +21,7 @@ enum {
     COLLECTOR_SINK_PATIENCE_FIRST = 15000,
     COLLECTOR_SINK_PATIENCE = 60000,
     COLLECTOR_STOP_PATIENCE = 3000,
+    COLLECTOR_FRUITLESS = 5, /* losses of the sink in a row with no mail taken between them */
 };
 
 struct collector {
@@ -36,6 +37,7 @@ struct collector {
     enum collector_outcome outcome;
     struct err why;
     bool stopping; /* mailboxes are being stopped; then it is over */
+    unsigned fruitless; /* how often the sink was lost since it last took a mail */
     struct net_timer *patience;
     struct net_deferred *finish;
 };
@@ -169,7 +171,11 @@ static void collector_sink_down(void *ctx, const struct err *err)
     bool was_up = collector->env.sink_up;
     collector_sink_changed(collector, false);
     collector->why = *err;
-    if (err->action == ERR_GIVE_UP)
+    /* A mail that the broker breaks over each time, and no other mail beside it to tell by, would
+     * go round for ever. */
+    if (was_up)
+        collector->fruitless++;
+    if (err->action == ERR_GIVE_UP || collector->fruitless >= COLLECTOR_FRUITLESS)
         collector_end(collector, COLLECTOR_SINK_FAILED, err);
     else if (was_up)
         net_timer_start(collector->patience, settings->sink_patience);
@@ -184,7 +190,9 @@ static void collector_sink_sent(void *ctx, void *token)
 static void collector_sink_settled(void *ctx, void *token, enum sink_outcome outcome,
                                    const struct err *err)
 {
-    (void)ctx;
+    struct collector *collector = ctx;
+    if (outcome == SINK_TAKEN)
+        collector->fruitless = 0;
     mail_settled(token, outcome, err);
 }
 

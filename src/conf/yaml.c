@@ -101,11 +101,15 @@ static struct conf_yaml *conf_yaml_node(struct conf_yaml_builder *builder, struc
     return node;
 }
 
-/* A collection ends where the next token is, a scalar on the line above it. */
+/* A list in block style begins, and every collection in it ends, where the next token is. */
 static void conf_yaml_advance(struct conf_yaml_builder *builder, struct fy_event *event)
 {
+    const struct buf *content = &builder->file->content;
     const struct fy_mark *mark = fy_event_start_mark(event);
-    bool ends = event->type == FYET_MAPPING_END || event->type == FYET_SEQUENCE_END;
+    bool ends = event->type == FYET_MAPPING_END || event->type == FYET_SEQUENCE_END ||
+                event->type == FYET_SEQUENCE_START;
+    if (ends && mark && mark->input_pos < content->len)
+        ends = content->data[mark->input_pos] != ']' && content->data[mark->input_pos] != '}';
     if (mark)
         builder->next_line = (uint32_t)mark->line + (ends ? 1 : 2);
     else if (event->type == FYET_SCALAR)

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 
 enum {
-    SUSPECTS_SAMPLE = 1024, /* bytes looked at from either end */
+    SUSPECTS_SAMPLE = 256, /* bytes looked at from either end */
     /* By how much the company shrinks from the second loss on: the first is most often a broker
      * that was restarted, which is no reason to be slow. */
     SUSPECTS_DIVISOR = 8,

@@ -66,7 +66,6 @@ static const struct mailboxes_case mailboxes_good[] = {
     {"- {" U ", poll_interval: 1d, folders: Junk}\n",
      "1: " U_IS " tls=implicit auth=auto folders=Junk after=seen idle=on poll=86400000ms\n"},
     /* Folders: any UTF-8, special uses in their spelling, INBOX in capitals. */
-    {"- " U_IS "\n", "m.yml:1:3: this entry is text" EXAMPLE},
     {"- {" U ", folders: [inbox, '\\junk', \"\\\\ALL\", Entw\xC3\xBCrfe, a/b, 2026, yes]}\n",
      "1: " U_IS " tls=implicit auth=auto folders=INBOX,\\Junk,\\All,Entw\xC3\xBCrfe,a/b,2026,yes "
      "after=seen idle=on poll=60000ms\n"},
@@ -82,14 +81,6 @@ static const struct mailboxes_case mailboxes_good[] = {
      "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:\\Trash idle=on poll=60000ms\n"},
     {"- {" U ", after: 'move: Old Mail'}\n",
      "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:Old Mail idle=on poll=60000ms\n"},
-    {"- " U_IS ": x\n", "m.yml:1:3: this mailbox has no \"username\", which is required\n"
-                        "m.yml:1:3: this mailbox has no \"password\", expected it or one of "
-                        "password_file, password_command\n"
-                        "m.yml:1:3: this mailbox has no \"host\", which is required\n"
-                        "m.yml:1:3: unknown key, expected one of username, password, "
-                        "password_file, password_command, protocol, host, port, tls, tls_ca, "
-                        "tls_verify, tls_fingerprint, auth, folders, after, idle, poll_interval, "
-                        "name\n"},
     {"- {" U ", after: move:Old}\n",
      "1: " U_IS " tls=implicit auth=auto folders=INBOX after=move:Old idle=on poll=60000ms\n"},
     {"- username: u\n  password: hunter2\n  host: h\n  after:\n    keyword: $Collected\n",
@@ -149,7 +140,19 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- hunter2\n- [hunter2]\n-\n",
      "m.yml:1:3: this entry is text" EXAMPLE "m.yml:2:3: this entry is a list" EXAMPLE
      "m.yml:3:1: this entry is nothing" EXAMPLE},
-    {U "\n", "m.yml:1:9: a second \": \" on the same line: put the text in quotes, or write {key: "
+    {"- u@h: hunter2\n",
+     "m.yml:1:3: unknown key, expected one of username, password, password_file, "
+     "password_command, protocol, host, port, tls, tls_ca, tls_verify, tls_fingerprint, auth, "
+     "folders, after, idle, poll_interval, name\n"
+     "m.yml:1:3: this mailbox has no \"username\", which is required\n"
+     "m.yml:1:3: this mailbox has no \"password\", expected it or one of password_file, "
+     "password_command\n"
+     "m.yml:1:3: this mailbox has no \"host\", which is required\n"},
+    {"-\n- {" U "}\n-\n- username: v\n  password: hunter2\n  host: h\n-\n- a\n-\n-\n",
+     "m.yml:1:1: this entry is nothing" EXAMPLE "m.yml:3:1: this entry is nothing" EXAMPLE
+     "m.yml:7:1: this entry is nothing" EXAMPLE "m.yml:8:3: this entry is text" EXAMPLE
+     "m.yml:9:1: this entry is nothing" EXAMPLE "m.yml:10:1: this entry is nothing" EXAMPLE},
+    {U "\n", "m.yml:1:22: a second \": \" on the same line: put the text in quotes, or write {key: "
              "value}\n"},
     {"username: u\npassword: hunter2\nhost: h\n",
      "m.yml:1:1: a mailbox outside of a list, expected \"- \" before its first key\n"},
@@ -178,8 +181,8 @@ static const struct mailboxes_case mailboxes_bad[] = {
      "m.yml:1:16: unknown key \"pass\": did you mean \"password\"?\n"
      "m.yml:1:31: unknown key \"server\": did you mean \"host\"?\n"},
     {"- {" U ", username: v, folders: a, folders: b}\n",
-     "m.yml:1:44: \"username\" is given twice, first in line 1\n"
-     "m.yml:1:69: \"folders\" is given twice, first in line 1\n"},
+     "m.yml:1:45: \"username\" is given twice, first in line 1\n"
+     "m.yml:1:70: \"folders\" is given twice, first in line 1\n"},
     /* Twice. */
     {"- {" U "}\n- {username: v, password: hunter2, host: h}\n- {" U ", port: 143}\n",
      "m.yml:3:3: the mailbox \"u@h\" is given twice, first in line 1\n"},
@@ -196,89 +199,89 @@ static const struct mailboxes_case mailboxes_bad[] = {
      "delivered "
      "twice\n"},
     {"- {" U ", folders: [a, A, inbox, Inbox, '\\junk', '\\Junk']}\n",
-     "m.yml:1:65: \"folders\" names \"INBOX\" twice\n"
-     "m.yml:1:81: \"folders\" names \"\\\\Junk\" twice\n"},
+     "m.yml:1:68: \"folders\" names \"INBOX\" twice\n"
+     "m.yml:1:84: \"folders\" names \"\\\\Junk\" twice\n"},
     {"- &a {" U "}\n- *a\n", "m.yml:1:6: the mailbox \"u@h\" is given twice, first in line 1\n"},
     /* Values. */
     {"- {" U ", protocol: pop3}\n- {username: v, password: hunter2, host: h, protocol: imaps}\n",
-     "m.yml:1:54: \"protocol\" is not imap, expected imap, the only one there is\n"
+     "m.yml:1:55: \"protocol\" is not imap, expected imap, the only one there is\n"
      "m.yml:2:55: \"protocol\" is not imap, expected imap (with \"tls: implicit\", which is the "
      "default)\n"},
     {"- {" U ", tls: false}\n",
-     "m.yml:1:49: \"tls\" is none of its values, expected implicit, starttls or none\n"},
+     "m.yml:1:50: \"tls\" is none of its values, expected implicit, starttls or none\n"},
     {"- {" U ", tls: }\n",
-     "m.yml:1:44: \"tls\" has no value, expected implicit, starttls or none\n"},
-    {"- {" U ", auth: xoauth2}\n", "m.yml:1:50: \"auth\" xoauth2 is not supported by this version, "
+     "m.yml:1:45: \"tls\" has no value, expected implicit, starttls or none\n"},
+    {"- {" U ", auth: xoauth2}\n", "m.yml:1:51: \"auth\" xoauth2 is not supported by this version, "
                                    "expected auto, plain or login\n"},
     {"- {" U ", auth: SCRAM-SHA-256}\n",
-     "m.yml:1:50: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain or "
+     "m.yml:1:51: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain or "
      "login\n"},
     {"- {" U ", auth: ntlm}\n",
-     "m.yml:1:50: \"auth\" is none of its values, expected auto, plain or login\n"},
+     "m.yml:1:51: \"auth\" is none of its values, expected auto, plain or login\n"},
     {"- {username: u, host: h, oauth2: {token_command: hunter2}}\n",
      "m.yml:1:26: \"oauth2\" is not supported by this version, expected a password\n"},
     {"- {username: \"u\\r\\nv\", password: \"hunter2\\nx\", host: \"h\\0\"}\n",
      "m.yml:1:14: \"username\" has a line break in it, expected one line of text\n"
      "m.yml:1:34: \"password\" has a line break in it, expected one line of text\n"
-     "m.yml:1:54: \"host\" has a NUL in it, expected one line of text\n"},
+     "m.yml:1:55: \"host\" has a NUL in it, expected one line of text\n"},
     {"- {" U ", folders: [\"a\\r\", \"b\\n\", \"c\\0\", \"d\\u0001\", '', ~, {x: y}]}\n",
-     "m.yml:1:54: \"folders\" has a line break in it, expected one line of text\n"
-     "m.yml:1:61: \"folders\" has a line break in it, expected one line of text\n"
-     "m.yml:1:68: \"folders\" has a NUL in it, expected one line of text\n"
-     "m.yml:1:75: \"folders\" has a control character in it\n"
-     "m.yml:1:86: \"folders\" is empty, expected one line of text\n"
-     "m.yml:1:90: \"folders\" has no value, expected text (quote the text \"null\" or \"~\")\n"
-     "m.yml:1:93: \"folders\" is a map, expected text\n"},
+     "m.yml:1:55: \"folders\" has a line break in it, expected one line of text\n"
+     "m.yml:1:62: \"folders\" has a line break in it, expected one line of text\n"
+     "m.yml:1:69: \"folders\" has a NUL in it, expected one line of text\n"
+     "m.yml:1:76: \"folders\" has a control character in it\n"
+     "m.yml:1:87: \"folders\" is empty, expected one line of text\n"
+     "m.yml:1:91: \"folders\" has no value, expected text (quote the text \"null\" or \"~\")\n"
+     "m.yml:1:94: \"folders\" is a map, expected text\n"},
     {"- {" U ", folders: ['\\Jnk', '\\x']}\n",
-     "m.yml:1:54: unknown special use: did you mean \\Junk?\n"
-     "m.yml:1:62: unknown special use, expected one of \\All, \\Archive, \\Drafts, \\Flagged, "
+     "m.yml:1:55: unknown special use: did you mean \\Junk?\n"
+     "m.yml:1:63: unknown special use, expected one of \\All, \\Archive, \\Drafts, \\Flagged, "
      "\\Important, \\Junk, \\Sent, \\Trash\n"},
-    {"- {" U ", folders: []}\n", "m.yml:1:53: \"folders\" is empty, expected a list of names\n"},
+    {"- {" U ", folders: []}\n", "m.yml:1:54: \"folders\" is empty, expected a list of names\n"},
     {"- {" U ", idle: 2, poll_interval: 0}\n",
-     "m.yml:1:50: \"idle\" is not a switch, expected true or false\n"
-     "m.yml:1:68: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
+     "m.yml:1:51: \"idle\" is not a switch, expected true or false\n"
+     "m.yml:1:69: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
      "\"30s\" or \"5min\"\n"},
     {"- {" U ", poll_interval: 25h}\n",
-     "m.yml:1:59: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
+     "m.yml:1:60: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
      "\"30s\" or \"5min\"\n"},
     {"- {" U ", tls_fingerprint: 0011}\n",
-     "m.yml:1:61: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
+     "m.yml:1:62: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
      "with or without colons\n"},
     {"- {" U ", tls_fingerprint: "
      "'00:112:2:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:"
      "cc:dd:ee:ff'}\n",
-     "m.yml:1:61: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
+     "m.yml:1:62: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
      "with or without colons\n"},
-    {"- {" U ", after: read}\n", "m.yml:1:51: \"after\" is none of its values, " AFTER_EXPECTED},
-    {"- {" U ", after: [seen]}\n", "m.yml:1:51: \"after\" is a list, " AFTER_EXPECTED},
-    {"- {" U ", after: seenx}\n", "m.yml:1:51: \"after\" is none of its values, " AFTER_EXPECTED},
-    {"- {" U ", after: {}}\n", "m.yml:1:51: \"after\" has nothing to do, " AFTER_EXPECTED},
+    {"- {" U ", after: read}\n", "m.yml:1:52: \"after\" is none of its values, " AFTER_EXPECTED},
+    {"- {" U ", after: [seen]}\n", "m.yml:1:52: \"after\" is a list, " AFTER_EXPECTED},
+    {"- {" U ", after: seenx}\n", "m.yml:1:52: \"after\" is none of its values, " AFTER_EXPECTED},
+    {"- {" U ", after: {}}\n", "m.yml:1:52: \"after\" has nothing to do, " AFTER_EXPECTED},
     {"- {" U ", after: {move: a, keyword: b}}\n",
-     "m.yml:1:51: \"after\" has two things to do, " AFTER_EXPECTED},
-    {"- {" U ", after: {mov: a}}\n", "m.yml:1:52: unknown key \"mov\": did you mean \"move\"?\n"},
-    {"- {" U ", after: 'move:'}\n", "m.yml:1:51: \"after\" is empty, expected one line of text\n"},
+     "m.yml:1:52: \"after\" has two things to do, " AFTER_EXPECTED},
+    {"- {" U ", after: {mov: a}}\n", "m.yml:1:53: unknown key \"mov\": did you mean \"move\"?\n"},
+    {"- {" U ", after: 'move:'}\n", "m.yml:1:52: \"after\" is empty, expected one line of text\n"},
     {"- {" U ", after: {move: INBOX}}\n",
-     "m.yml:1:51: \"after\" moves mail to a folder that is collected itself, expected another "
+     "m.yml:1:52: \"after\" moves mail to a folder that is collected itself, expected another "
      "folder\n"},
     {"- {" U ", after: {keyword: a b}}\n- {" U ", name: x, after: {keyword: \"\\\\Seen\"}}\n"
      "- {" U ", name: y, after: {keyword: 'a]'}}\n- {" U
      ", name: z, after: {keyword: caf\xC3\xA9}}",
-     "m.yml:1:61: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "m.yml:1:62: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
      "blanks and ( ) { % * \" \\ ]\n"
      "m.yml:2:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
      "delivered "
      "twice\n"
-     "m.yml:2:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "m.yml:2:71: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
      "blanks and ( ) { % * \" \\ ]\n"
      "m.yml:3:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
      "delivered "
      "twice\n"
-     "m.yml:3:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "m.yml:3:71: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
      "blanks and ( ) { % * \" \\ ]\n"
      "m.yml:4:3: collects \"INBOX\" of the same account as line 1, and each mail would be "
      "delivered "
      "twice\n"
-     "m.yml:4:70: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
+     "m.yml:4:71: \"keyword\" is no IMAP keyword, expected up to 250 ASCII characters without "
      "blanks and ( ) { % * \" \\ ]\n"},
     /* Passwords. */
     {"- {username: u, host: h, password: hunter2, password_command: echo hunter2}\n",
