@@ -36,7 +36,7 @@ struct collector {
     bool over;      /* `finished` was called, or is about to be */
     enum collector_outcome outcome;
     struct err why;
-    bool stopping; /* mailboxes are being stopped; then it is over */
+    bool stopping;      /* mailboxes are being stopped; then it is over */
     unsigned fruitless; /* how often the sink was lost since it last took a mail */
     struct net_timer *patience;
     struct net_deferred *finish;
@@ -173,10 +173,13 @@ static void collector_sink_down(void *ctx, const struct err *err)
     collector->why = *err;
     /* A mail that the broker breaks over each time, and no other mail beside it to tell by, would
      * go round for ever. */
-    if (was_up)
-        collector->fruitless++;
-    if (err->action == ERR_GIVE_UP || collector->fruitless >= COLLECTOR_FRUITLESS)
-        collector_end(collector, COLLECTOR_SINK_FAILED, err);
+    if (was_up && ++collector->fruitless >= COLLECTOR_FRUITLESS)
+        err_set(&collector->why, ERR_GIVE_UP,
+                "%u times in a row it broke the connection when mail was sent and took none (%s): "
+                "is its frame limit below max_frame?",
+                collector->fruitless, err->text);
+    if (collector->why.action == ERR_GIVE_UP)
+        collector_end(collector, COLLECTOR_SINK_FAILED, &collector->why);
     else if (was_up)
         net_timer_start(collector->patience, settings->sink_patience);
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "conf/check.h"
@@ -160,6 +161,17 @@ static void conf_feed_check_tls_unused(struct conf_feed_reader *reader)
     }
 }
 
+/* Whoever can read the key can be us. */
+static void conf_feed_check_key_mode(struct conf_feed_reader *reader,
+                                     const struct conf_entry *entry)
+{
+    struct stat info;
+    if (stat(reader->feed->tls.key, &info) == 0 && info.st_mode & S_IROTH)
+        conf_file_warning(reader->file, entry->value,
+                          "everyone can read the file of \"%s\" (mode %04o): chmod 600 it",
+                          entry->name, (unsigned)info.st_mode & 07777);
+}
+
 static void conf_feed_read_certificate(struct conf_feed_reader *reader)
 {
     struct conf_file *file = reader->file;
@@ -167,8 +179,8 @@ static void conf_feed_read_certificate(struct conf_feed_reader *reader)
     const struct conf_entry *key = conf_feed_entry(reader, FEED_TLS_KEY);
     if (cert)
         conf_value_path(file, cert, "a certificate in PEM", &reader->feed->tls.cert);
-    if (key)
-        conf_value_path(file, key, "a private key in PEM", &reader->feed->tls.key);
+    if (key && conf_value_path(file, key, "a private key in PEM", &reader->feed->tls.key))
+        conf_feed_check_key_mode(reader, key);
     if (!cert != !key) {
         const struct conf_entry *alone = cert ? cert : key;
         conf_file_error(file, alone->key, "\"%s\" alone, expected \"%s\" as well", alone->name,

@@ -8,29 +8,42 @@
 struct conf_syntax_phrase {
     const char *found; /* a part of libfyaml's message */
     const char *said;
+    bool behind; /* it points one behind what it is about */
 };
 
 /* The first that fits. Only messages whose own words would leave the user alone. */
 static const struct conf_syntax_phrase syntax_phrases[] = {
-    {"invalid nested block mapping",
-     "a second \": \" on the same line: put the text in quotes, or write {key: value}"},
-    {"invalid multiline plain key", "a line without its \":\", or wrongly indented"},
-    {"could not find expected ':'", "a line without its \":\", or wrongly indented"},
-    {"invalid escape",
-     "an unknown escape: in double quotes a backslash is written twice, in single quotes once"},
-    {"has invalid", "an unknown escape: in double quotes a backslash is written twice"},
-    {"without closing quote", "the quote that begins here is not closed"},
-    {"wrongly indented double-quoted", "the quote that begins here is not closed on its line"},
-    {"wrongly indented single-quoted", "the quote that begins here is not closed on its line"},
-    {"invalid trailing content after", "text behind the closing quote"},
-    {"plain scalar cannot start with", "text that begins with this character needs quotes"},
-    {"tag", "a tag: text that begins with \"!\" needs quotes"},
-    {"did not find expected '-'", "wrongly indented: this is neither in the list nor beside it"},
-    {"scalar at the end of block sequence", "an entry of a list begins with \"- \""},
-    {"same line as a mapping key", "a list begins on the line below its key"},
-    {"alias", "an alias: text that begins with \"*\" needs quotes"},
-    {"anchor", "an anchor: text that begins with \"&\" needs quotes"},
-    {"depth", "nested too deeply"},
+    {.found = "invalid nested block mapping",
+     .said = "a second \": \" on the same line: put the text in quotes, or write {key: value}"},
+    {.found = "invalid multiline plain key",
+     .said = "a line without its \":\", or wrongly indented"},
+    {.found = "could not find expected ':'",
+     .said = "a line without its \":\", or wrongly indented"},
+    {.found = "invalid escape",
+     .said =
+         "an unknown escape: in double quotes a backslash is written twice, in single quotes once"},
+    {.found = "has invalid",
+     .said = "an unknown escape: in double quotes a backslash is written twice"},
+    {.found = "without closing quote",
+     .said = "the quote that begins here is not closed",
+     .behind = true},
+    {.found = "wrongly indented double-quoted",
+     .said = "the quote that begins here is not closed on its line"},
+    {.found = "wrongly indented single-quoted",
+     .said = "the quote that begins here is not closed on its line"},
+    {.found = "invalid trailing content after", .said = "text behind the closing quote"},
+    {.found = "plain scalar cannot start with",
+     .said = "text that begins with this character needs quotes"},
+    {.found = "tag", .said = "a tag: text that begins with \"!\" needs quotes"},
+    {.found = "did not find expected '-'",
+     .said = "wrongly indented: this is neither in the list nor beside it"},
+    {.found = "scalar at the end of block sequence",
+     .said = "an entry of a list begins with \"- \""},
+    {.found = "same line as a mapping key", .said = "a list begins on the line below its key"},
+    {.found = "missing comma", .said = "a comma is missing before this"},
+    {.found = "alias", .said = "an alias: text that begins with \"*\" needs quotes"},
+    {.found = "anchor", .said = "an anchor: text that begins with \"&\" needs quotes"},
+    {.found = "depth", .said = "nested too deeply"},
 };
 
 static bool conf_syntax_cut(char mark)
@@ -88,10 +101,19 @@ static bool conf_syntax_report_tab(const struct conf_file *file, unsigned line)
     return false;
 }
 
+/* Nothing but the end of the file from here on: what is missing is the end of something. */
+static bool conf_syntax_at_end(const struct conf_file *file, unsigned line)
+{
+    size_t len;
+    return !conf_syntax_line(file, line, &len) || !len;
+}
+
 void conf_syntax_report(const struct conf_file *file, unsigned line, unsigned column,
                         const char *message, struct conf_syntax_open open)
 {
-    if (strstr(message, "closing bracket") && open.line) {
+    bool unclosed = strstr(message, "closing bracket") ||
+                    (strstr(message, "in flow") && conf_syntax_at_end(file, line));
+    if (unclosed && open.line) {
         conf_file_error_at(file, open.line, open.column,
                            "the bracket or brace that begins here is not closed");
         return;
@@ -99,8 +121,10 @@ void conf_syntax_report(const struct conf_file *file, unsigned line, unsigned co
     if (conf_syntax_report_tab(file, line))
         return;
     for (size_t i = 0; i < sizeof syntax_phrases / sizeof *syntax_phrases; i++) {
-        if (strstr(message, syntax_phrases[i].found)) {
-            conf_file_error_at(file, line, column, "%s", syntax_phrases[i].said);
+        const struct conf_syntax_phrase *phrase = &syntax_phrases[i];
+        if (strstr(message, phrase->found)) {
+            column -= phrase->behind && column > 1;
+            conf_file_error_at(file, line, column, "%s", phrase->said);
             return;
         }
     }

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from peers.imap_server import ImapServer, let_others_enter, unpacked, unpacked_environment
-from peers.process import Process, free_port, wait_for_port
+from peers.process import ProcessGroup, free_port, wait_for_port
 
 _AUTHDAEMON = """
 authmodulelist="authuserdb"
@@ -106,9 +106,8 @@ class Courier(ImapServer):
             wait_for_port(port, process.popen, process.log)
 
     def _run(self, name, argv, **environment):
-        self._processes.append(Process(argv, self.directory / f"{name}.log", cwd=self.directory,
-                                       env={**self._environment, **environment},
-                                       start_new_session=True))
+        self._processes.append(ProcessGroup(argv, self.directory / f"{name}.log", cwd=self.directory,
+                                       env={**self._environment, **environment}))
 
     def _wait_for_authdaemon(self, process):
         deadline = time.monotonic() + 30

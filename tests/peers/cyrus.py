@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from peers.imap_server import ImapServer, let_others_enter, unpacked, unpacked_environment
-from peers.process import Process, free_port, wait_for_port
+from peers.process import ProcessGroup, free_port, wait_for_port
 
 _IMAPD = """
 cyrus_user: {user}
@@ -87,9 +87,9 @@ class Cyrus(ImapServer):
             let_others_enter(self.directory)
             subprocess.run(["chown", "-R", f"{owner.pw_uid}:{owner.pw_gid}", self.directory,
                             self._short], check=True)
-        self._process = Process(
+        self._process = ProcessGroup(
             [binaries / "master", "-D", "-C", imapd, "-M", master, "-p", self.directory / "pid"],
-            self.directory / "out.log", env=unpacked_environment(), start_new_session=True)
+            self.directory / "out.log", env=unpacked_environment())
         wait_for_port(self.tls_port, self._process.popen, self._process.log)
 
     def _add(self, user, password):

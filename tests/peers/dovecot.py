@@ -1,14 +1,13 @@
 """Dovecot on free loopback ports with data of its own; runs as root or as any user."""
 import grp
-import imaplib
 import os
 import pathlib
 import pwd
 import shutil
 import signal
-import ssl
 import subprocess
 
+from peers.imap_server import ImapServer, let_others_enter
 from peers.process import Process, free_port, wait_for_port
 
 _CONFIG = """
@@ -74,10 +73,11 @@ service stats {{
 """
 
 
-class Dovecot:
-    """self.port speaks IMAP with STARTTLS, self.tls_port IMAP over TLS."""
+class Dovecot(ImapServer):
+    """Its defaults for Maildir: "." as hierarchy separator, folders beside INBOX."""
 
     name = "dovecot"
+    separator, below_inbox = ".", False
 
     def __init__(self, directory, certs, users, mechanisms="plain login", no_plaintext="yes",
                  more=""):
@@ -106,10 +106,7 @@ class Dovecot:
                                   f"default_internal_group = {group}\n",
             no_chroot="" if root else "chroot ="))
         if root:
-            # Its login processes run as users of their own, and must get to the data.
-            for path in [self.directory, *self.directory.parents]:
-                if path.stat().st_mode & 0o005 != 0o005 and path.stat().st_uid == 0:
-                    path.chmod(path.stat().st_mode | 0o055)
+            let_others_enter(self.directory)
             shutil.chown(self.mail, *self.owner)
             passwd.chmod(0o644)
         self._process = Process([self._binary(), "-F", "-c", config], self.directory / "out.log")
@@ -121,13 +118,6 @@ class Dovecot:
 
     def stop(self):
         self._process.stop(signal.SIGTERM)
-
-    def login(self, user):
-        """An independent client (Python's imaplib), logged in."""
-        context = ssl.create_default_context(cafile=str(self.certs.ca))
-        client = imaplib.IMAP4_SSL("localhost", self.tls_port, ssl_context=context)
-        client.login(user, self.users[user])
-        return client
 
     def fill(self, user, mails):
         """Puts mails (bytes) into the INBOX, straight into its Maildir: quicker than APPEND."""

@@ -1,4 +1,5 @@
 """Processes and ports of test peers."""
+import ctypes
 import os
 import pathlib
 import signal
@@ -60,3 +61,22 @@ class Process:
             self.popen.kill()
             self.popen.wait()
             raise
+
+
+class ProcessGroup(Process):
+    """A server whose processes may outlive the parents they were started by: all are gone, and
+    their zombies too, when the test is over, whatever process 1 is here."""
+
+    def __init__(self, argv, log, **popen):
+        # Orphans come to this process, not to process 1 (prctl(2), PR_SET_CHILD_SUBREAPER).
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+        super().__init__(argv, log, start_new_session=True, **popen)
+
+    def stop(self, how=signal.SIGTERM):
+        code = super().stop(how)
+        try:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+            while True:
+                os.waitpid(-self.popen.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return code

@@ -223,7 +223,7 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- {username: \"u\\r\\nv\", password: \"hunter2\\nx\", host: \"h\\0\"}\n",
      "m.yml:1:14: \"username\" has a line break in it, expected one line of text\n"
      "m.yml:1:34: \"password\" has a line break in it, expected one line of text\n"
-     "m.yml:1:55: \"host\" has a NUL in it, expected one line of text\n"},
+     "m.yml:1:54: \"host\" has a NUL in it, expected one line of text\n"},
     {"- {" U ", folders: [\"a\\r\", \"b\\n\", \"c\\0\", \"d\\u0001\", '', ~, {x: y}]}\n",
      "m.yml:1:55: \"folders\" has a line break in it, expected one line of text\n"
      "m.yml:1:62: \"folders\" has a line break in it, expected one line of text\n"
