@@ -1,11 +1,13 @@
 """What ./demo shows: trap mailboxes on a local Dovecot, the broker, a subscriber, one pass of the
 collector, and the mails as they arrive. All of it on loopback, in a directory that goes away."""
+import contextlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
@@ -21,7 +23,7 @@ def sample(number):
     """Mails as a trap gets them, one of them not in UTF-8."""
     body = ["You have won a prize.\n", "Günstige Uhren, heute nur 99 €!\n",
             "Your parcel waits, please pay the fee.\n"][number % 3]
-    encoded = body.encode("latin-1", "replace") if number % 3 == 1 else body.encode()
+    encoded = body.encode("iso-8859-15") if number % 3 == 1 else body.encode()
     return (f"From: sender{number}@example.org\nTo: trap@example.net\n"
             f"Subject: Offer number {number}\nMessage-ID: <demo{number}@example.org>\n"
             "\n").encode() + encoded * 20
@@ -31,12 +33,14 @@ def say(text):
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
-def show(argv, **options):
-    print("$", " ".join(str(arg) for arg in argv), flush=True)
-    return subprocess.run(argv, **options)
+def command(*argv):
+    """Shows a command and returns it as it can be run."""
+    print("$", *argv, flush=True)
+    return [program(argv[0]), *argv[1:]]
 
 
-def configuration(directory, dovecot, broker):
+def configure(directory, dovecot, broker):
+    """Writes both files where the collector looks for them: in the directory it is started in."""
     feed = directory / "feed_config.yml"
     feed.write_text(json.dumps({
         "broker": "127.0.0.1", "port": broker.port, "identity": "writer",
@@ -48,52 +52,61 @@ def configuration(directory, dovecot, broker):
         for user, password in TRAPS.items()], indent=2) + "\n")
     feed.chmod(0o600)
     mailboxes.chmod(0o600)
-    return ["-f", feed, "-m", mailboxes, "-s", directory / "state.db"]
+
+
+def collect(directory, *options):
+    subprocess.run(command("imap-collector", *options, "-s", "state.db"), cwd=directory,
+                   check=True)
 
 
 def subscribe(broker, count):
     """Starts the subscriber; returns when it is subscribed."""
-    argv = [program("hpfeeds"), "subscribe", "--host", "127.0.0.1", "-p", str(broker.port),
-            "-i", "reader", "-s", "readersecret", "-c", "spam.mails", "--mail", "--confirm",
-            "--count", str(count)]
-    print("$", " ".join(argv).replace("readersecret", "***"), "&", flush=True)
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-    ready = threading.Event()
+    process = subprocess.Popen(
+        command("hpfeeds", "subscribe", "-p", str(broker.port), "-i", "reader", "-c", "spam.mails",
+                "--mail", "--confirm", "--count", str(count)),
+        env={**os.environ, "HPFEEDS_SECRET": "readersecret"}, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "subscribed" in line:
+            return process
+    raise RuntimeError("the subscriber could not subscribe")
 
-    def read():
-        for line in process.stderr:
-            if "subscribed" in line:
-                ready.set()
 
-    threading.Thread(target=read, daemon=True).start()
-    ready.wait(30)
-    return process
+def show(directory, started):
+    say("A local IMAP server with three trap mailboxes of four mails each, and a broker.")
+    dovecot = Dovecot(directory / "dovecot", Certs(directory / "certs"), TRAPS)
+    started.callback(dovecot.stop)
+    broker = Broker(directory / "broker")
+    started.callback(broker.stop)
+    for number, user in enumerate(TRAPS):
+        dovecot.fill(user, [sample(4 * number + index) for index in range(4)])
+    configure(directory, dovecot, broker)
+
+    say("First look: can everything be reached? Nothing is changed by this.")
+    collect(directory, "--check")
+
+    say("The subscriber stands for the analysis backend. Then one pass of the collector:")
+    subscriber = subscribe(broker, 12)
+    started.callback(subscriber.kill)
+    collect(directory)
+    subscriber.wait(30)
+
+    say("A second pass finds nothing new: what the broker has is marked and remembered.")
+    collect(directory)
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="imap-collector-demo-") as name:
-        directory = pathlib.Path(name)
-        say("A local IMAP server with three trap mailboxes of four mails each, and a broker.")
-        dovecot = Dovecot(directory / "dovecot", Certs(directory / "certs"), TRAPS)
-        broker = Broker(directory / "broker")
-        try:
-            for number, user in enumerate(TRAPS):
-                dovecot.fill(user, [sample(4 * number + index) for index in range(4)])
-            options = configuration(directory, dovecot, broker)
-            say("First look: can everything be reached? Nothing is changed by this.")
-            show([program("imap-collector"), "--check", *options], check=True)
-            say("The subscriber stands for the analysis backend. Then one pass of the collector:")
-            subscriber = subscribe(broker, 12)
-            show([program("imap-collector"), *options], check=True)
-            subscriber.wait(30)
-            say("A second pass finds nothing new: what the broker has is marked and remembered.")
-            show([program("imap-collector"), *options], check=True)
-        finally:
-            broker.stop()
-            dovecot.stop()
-    say("That was all of it. Next: put your own broker and mailboxes into copies of the files in "
-        "examples/, and run build/imap-collector --check.")
+        with contextlib.ExitStack() as started:
+            show(pathlib.Path(name), started)
+    say("That was all of it; its servers and files are gone. Next: put your own broker and "
+        "mailboxes into\ncopies of the files in examples/, and run build/imap-collector --check.")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, RuntimeError, subprocess.SubprocessError) as problem:
+        sys.exit(f"The demonstration failed: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

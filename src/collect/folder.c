@@ -70,6 +70,7 @@ void folder_open(struct folder *folder, struct imap_session *session, const char
     folder->uidvalidity = 0;
     folder->exists = 0;
     folder->search_answered = false;
+    folder->flooded = false;
     folder->present_command = 0;
     marks_attach(&folder->marks, session, target);
     /* The search goes out behind SELECT without waiting for it: a round trip less. Should SELECT
@@ -204,12 +205,19 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
  * own, which is issued when all others are answered. */
 static void folder_search_data(struct folder *folder, const struct imap_response *response)
 {
+    struct err err;
+    bool room = true;
     if (marks_looking(&folder->marks))
-        marks_found_deleted(&folder->marks, response);
+        room = marks_found_deleted(&folder->marks, response);
     else if (folder->search_command)
-        found_add(&folder->found, response);
+        room = found_add(&folder->found, response);
     else if (folder->present_command)
-        found_add(&folder->present, response);
+        room = found_add(&folder->present, response);
+    if (room)
+        return;
+    err_set(&err, ERR_GIVE_UP, "the server finds more mails than any mailbox holds");
+    folder_fail(folder, &err);
+    folder->flooded = true;
 }
 
 bool folder_data(struct folder *folder, const struct imap_response *response)
@@ -378,6 +386,9 @@ void folder_committed(void *owner, const struct state_change *change)
         folder_held(folder, change);
         break;
     case STATE_SET_NOTE:
+        if (!strcmp(change->note, MARKS_NOTE_COPIED) && folder->session)
+            marks_add(&folder->marks, change->uid, true);
+        break;
     case STATE_FORGET:
         break;
     }

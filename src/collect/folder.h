@@ -58,6 +58,7 @@ struct folder {
     uint32_t search_command;  /* what is to be fetched */
     uint32_t present_command; /* what of the known is still there */
     bool search_answered;
+    bool flooded; /* FAILED: the server talks without an end, give the connection up */
     uint32_t uidvalidity;
     uint64_t exists;
     struct found found;   /* of search_command */

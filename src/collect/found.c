@@ -4,18 +4,25 @@
 
 #include "base/mem.h"
 
+enum {
+    /* One response is bounded by the parser, the number of responses by nothing. */
+    FOUND_RANGES_MAX = 4000000
+};
+
 void found_release(struct found *found)
 {
     free(found->ranges);
     *found = (struct found){0};
 }
 
-static void found_append(struct found *found, uint32_t first, uint32_t last)
+static bool found_append(struct found *found, uint32_t first, uint32_t last)
 {
     struct imap_range *tail = found->count ? &found->ranges[found->count - 1] : NULL;
+    if (found->count == FOUND_RANGES_MAX)
+        return false;
     if (tail && first > tail->first && first - 1 == tail->last) {
         tail->last = last;
-        return;
+        return true;
     }
     if (tail && first <= tail->last)
         found->unsorted = true;
@@ -24,16 +31,19 @@ static void found_append(struct found *found, uint32_t first, uint32_t last)
         found->ranges = mem_realloc_array(found->ranges, found->cap, sizeof *found->ranges);
     }
     found->ranges[found->count++] = (struct imap_range){first, last};
+    return true;
 }
 
-void found_add(struct found *found, const struct imap_response *response)
+bool found_add(struct found *found, const struct imap_response *response)
 {
+    bool room = true;
     if (response->type == IMAP_RESPONSE_SEARCH)
-        for (size_t i = 0; i < response->count; i++)
-            found_append(found, response->numbers[i], response->numbers[i]);
+        for (size_t i = 0; i < response->count && room; i++)
+            room = found_append(found, response->numbers[i], response->numbers[i]);
     else if (response->type == IMAP_RESPONSE_ESEARCH)
-        for (size_t i = 0; i < response->count; i++)
-            found_append(found, response->ranges[i].first, response->ranges[i].last);
+        for (size_t i = 0; i < response->count && room; i++)
+            room = found_append(found, response->ranges[i].first, response->ranges[i].last);
+    return room;
 }
 
 static int found_compare(const void *left, const void *right)

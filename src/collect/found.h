@@ -19,8 +19,9 @@ struct found {
 };
 
 void found_release(struct found *found);
-/* Adds a part of a SEARCH or ESEARCH; any other response is ignored. */
-void found_add(struct found *found, const struct imap_response *response);
+/* Adds a part of a SEARCH or ESEARCH; any other response is ignored. False: there is more than any
+ * mailbox holds, and nothing more is kept. */
+bool found_add(struct found *found, const struct imap_response *response);
 /* Replaces the content of `set` by all that was found; empties *found. */
 void found_take(struct found *found, struct imap_uidset *set);
 

@@ -17,6 +17,7 @@ enum {
     MAILBOX_RETRY_FIRST = 1000,
     MAILBOX_RETRY_MOST = 15000,
     MAILBOX_LEAVE_DEADLINE = 5000,
+    MAILBOX_TALK = 100,     /* signs of life between two answers */
     MAILBOX_TRICKLE = 4096, /* bytes of a body within a deadline, at least */
 };
 
@@ -74,10 +75,11 @@ struct mailbox {
     bool listed_plain;
     bool progressed; /* since the deadline was set: it is to be set anew */
     size_t trickle;  /* bytes of body since then */
+    unsigned talk;   /* untagged responses that set it anew, since the last answer or body */
 
     unsigned attempts;        /* in a row that made no progress */
     uint64_t progress_before; /* delivered when this attempt began */
-    bool said_goodbye;        /* BYE came: `why` has its text */
+    msec_t pause;             /* the server asked for, before the next attempt */
     bool stopping;
     bool trouble; /* `why` is set: the attempt failed */
     struct err why;
@@ -167,8 +169,8 @@ static void mailbox_trouble(struct mailbox *mailbox, const struct err *err)
         return;
     }
     mailbox->trouble = true;
-    if (!mailbox->said_goodbye)
-        mailbox->why = *err;
+    mailbox->why = *err;
+    mailbox->pause = imap_session_suggested_pause(mailbox->session);
     mailbox_drain(mailbox);
 }
 
@@ -345,7 +347,10 @@ static void mailbox_done(struct mailbox *mailbox, const struct imap_event *event
 static void mailbox_data(struct mailbox *mailbox, const struct imap_response *response)
 {
     if (mailbox->state == MAILBOX_COLLECTING) {
-        mailbox->stalled = !folder_data(&mailbox->folders[mailbox->current], response);
+        struct folder *folder = &mailbox->folders[mailbox->current];
+        mailbox->stalled = !folder_data(folder, response);
+        if (folder->flooded)
+            mailbox_trouble(mailbox, &folder->err);
     } else if (mailbox->state == MAILBOX_LISTING && response->type == IMAP_RESPONSE_LIST) {
         for (size_t i = 0; i < mailbox->account->folder_count; i++)
             folder_name_offer(&mailbox->names[i], response);
@@ -357,24 +362,38 @@ static void mailbox_data(struct mailbox *mailbox, const struct imap_response *re
     }
 }
 
+/* Nothing follows it but the end, and some servers leave even that to us. */
 static void mailbox_goodbye(struct mailbox *mailbox, const struct imap_event *event)
 {
-    mailbox->said_goodbye = true;
-    err_set(&mailbox->why, ERR_RETRY_LATER, "the server said goodbye: %s", event->text);
+    struct err err;
+    if (mailbox->state == MAILBOX_LEAVING)
+        return;
+    err_set(&err, ERR_RETRY_LATER, "the server said goodbye: %s", event->text);
+    mailbox_trouble(mailbox, &err);
 }
 
-/* Anything whole that a server says is progress, and so is a fair piece of a body; single bytes
- * now and then are not, or a hostile server could hold a pass for ever. */
+/* An answer is progress, and so is a fair piece of a body. Of anything else that a server says the
+ * first words are a sign of life; the rest, as single bytes now and then, is not, or a hostile
+ * server could hold a pass for ever. */
 static void mailbox_note_progress(struct mailbox *mailbox, const struct imap_event *event)
 {
-    if (event->type != IMAP_EVENT_DATA || event->response->type != IMAP_RESPONSE_BODY_DATA) {
+    if (event->type != IMAP_EVENT_DATA) {
         mailbox->progressed = true;
+        mailbox->talk = 0;
+        return;
+    }
+    if (event->response->type != IMAP_RESPONSE_BODY_DATA) {
+        if (mailbox->talk < MAILBOX_TALK) {
+            mailbox->talk++;
+            mailbox->progressed = true;
+        }
         return;
     }
     mailbox->trickle += event->response->data_len;
     if (mailbox->trickle < MAILBOX_TRICKLE)
         return;
     mailbox->trickle = 0;
+    mailbox->talk = 0;
     mailbox->progressed = true;
 }
 
@@ -460,7 +479,7 @@ static void mailbox_connect(struct mailbox *mailbox)
 {
     const struct collect_account *account = mailbox->account;
     mailbox->trouble = false;
-    mailbox->said_goodbye = false;
+    mailbox->pause = 0;
     mailbox->progress_before = mailbox->report->delivered;
     mailbox_enter(mailbox, MAILBOX_CONNECTING);
     mailbox->session = imap_session_new(&(struct imap_session_settings){
@@ -533,8 +552,9 @@ static void mailbox_decide(struct mailbox *mailbox)
     }
     if (mailbox->report->delivered > mailbox->progress_before)
         mailbox->attempts = 0;
+    /* A server that wants to be left alone for longer than a pass waits gets its peace. */
     if (mailbox->stopping || mailbox->why.action == ERR_GIVE_UP ||
-        ++mailbox->attempts >= MAILBOX_ATTEMPTS) {
+        mailbox->pause > MAILBOX_RETRY_MOST || ++mailbox->attempts >= MAILBOX_ATTEMPTS) {
         mailbox_finish(mailbox, &mailbox->why);
         return;
     }
@@ -542,8 +562,8 @@ static void mailbox_decide(struct mailbox *mailbox)
     mailbox->report->err = mailbox->why;
     mailbox_enter(mailbox, MAILBOX_WAITING);
     mailbox->retry = net_timer_new(mailbox->env->loop, mailbox_retry, mailbox);
-    net_timer_start(mailbox->retry,
-                    random_backoff(mailbox->attempts - 1, MAILBOX_RETRY_FIRST, MAILBOX_RETRY_MOST));
+    msec_t pause = random_backoff(mailbox->attempts - 1, MAILBOX_RETRY_FIRST, MAILBOX_RETRY_MOST);
+    net_timer_start(mailbox->retry, mailbox->pause > pause ? mailbox->pause : pause);
 }
 
 /* Something happened outside the connection: mails settled, changes recorded, the sink came up. */
@@ -589,6 +609,7 @@ void mailbox_stop(struct mailbox *mailbox, const struct err *why)
     mailbox->stopping = true;
     mailbox->trouble = true;
     mailbox->why = *why;
+    mailbox->report->err = *why;
     if (mailbox->retry) {
         net_timer_free(mailbox->retry);
         mailbox->retry = NULL;

@@ -214,7 +214,9 @@ static void marks_deleted_done(struct marks *marks)
     for (size_t i = 0; i < marks->active.count; i++)
         imap_uidset_add(&marks->flagged, marks->active.ranges[i].first,
                         marks->active.ranges[i].last);
-    marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);
+    /* What was copied keeps that note: the next run must know. */
+    if (marks->account->after != COLLECT_AFTER_MOVE)
+        marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);
     marks_enter(marks, MARKS_IDLE);
 }
 
@@ -245,9 +247,10 @@ static void marks_succeeded(struct marks *marks)
         marks_enter(marks, marks_first_step(marks));
         break;
     case MARKS_COPYING:
-        /* A crash before the delete must not lead to a second copy. */
+        /* A crash before the delete must not lead to a second copy: they come back when this is
+         * on record. */
         marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_COPIED);
-        marks_enter(marks, MARKS_DELETING);
+        marks_enter(marks, MARKS_IDLE);
         break;
     case MARKS_DELETING:
         marks_deleted_done(marks);
@@ -287,9 +290,9 @@ void marks_done(struct marks *marks, const struct imap_event *event)
         marks_refuse(marks, whats[marks->state], event);
 }
 
-void marks_found_deleted(struct marks *marks, const struct imap_response *response)
+bool marks_found_deleted(struct marks *marks, const struct imap_response *response)
 {
-    found_add(&marks->deleted, response);
+    return found_add(&marks->deleted, response);
 }
 
 bool marks_looking(const struct marks *marks)

@@ -60,14 +60,14 @@ void marks_attach(struct marks *marks, struct imap_session *session, const char 
 /* The connection is gone; so is what was due, which the state remembers. */
 void marks_detach(struct marks *marks);
 
-/* A mail is due; `copied`: its copy was made in an earlier run. */
+/* A mail is due; `copied`: its copy was made, and that is on record. */
 void marks_add(struct marks *marks, uint32_t uid, bool copied);
 /* Issues the next step if none is on its way. `last`: nothing more will become due. */
 void marks_next(struct marks *marks, bool last);
 /* The answer to marks->command. */
 void marks_done(struct marks *marks, const struct imap_event *event);
-/* A part of a search result, while marks_looking(). */
-void marks_found_deleted(struct marks *marks, const struct imap_response *response);
+/* A part of a search result, while marks_looking(). Returns as found_add(). */
+bool marks_found_deleted(struct marks *marks, const struct imap_response *response);
 bool marks_looking(const struct marks *marks);
 /* Nothing is due or on its way (or all was refused). */
 bool marks_idle(const struct marks *marks);

@@ -20,7 +20,8 @@ static bool plan_mark(const struct folder *folder, const struct state_mail *mail
 {
     if (mail->kind != STATE_DELIVERED || !marks_writes(&folder->marks))
         return false;
-    if (!*mail->note || !strcmp(mail->note, MARKS_NOTE_COPIED))
+    if (!*mail->note || !strcmp(mail->note, MARKS_NOTE_COPIED) ||
+        !strcmp(mail->note, MARKS_NOTE_FLAGGED))
         return true;
     return selected && strcmp(mail->note, folder->marks.action);
 }

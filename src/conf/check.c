@@ -1,6 +1,5 @@
 #include "conf/check.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,17 +21,34 @@ static const char *const check_special_uses[] = {
     "\\Sent", "\\Trash",   "\\Important", NULL,
 };
 
+static int conf_check_hex(char byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    if (byte >= 'a' && byte <= 'f')
+        return byte - 'a' + 10;
+    if (byte >= 'A' && byte <= 'F')
+        return byte - 'A' + 10;
+    return -1;
+}
+
+/* Looks like an IPv6 address (RFC 4291 2.2), perhaps with a zone; whether it is one, the resolver
+ * says. What matters here is to tell "host:port" from it. */
 static bool conf_check_is_ipv6(const char *text, size_t len)
 {
-    char address[INET6_ADDRSTRLEN];
-    struct in6_addr parsed;
     const char *zone = memchr(text, '%', len);
     size_t size = zone ? (size_t)(zone - text) : len;
-    if (size >= sizeof address)
-        return false;
-    memcpy(address, text, size);
-    address[size] = '\0';
-    return inet_pton(AF_INET6, address, &parsed) == 1;
+    unsigned colons = 0, digits = 0;
+    for (size_t i = 0; i < size; i++) {
+        bool digit = conf_check_hex(text[i]) >= 0;
+        if (!digit && text[i] != ':' && !(text[i] == '.' && colons >= 2))
+            return false;
+        colons += text[i] == ':';
+        digits = digit ? digits + 1 : 0;
+        if (digits > 4)
+            return false;
+    }
+    return colons >= 2 && colons <= 7;
 }
 
 static const char *conf_check_host_wrong(const char *text, size_t len)
@@ -120,17 +136,6 @@ bool conf_check_keyword(struct conf_file *file, const struct conf_entry *entry, 
     }
     *ret_name = name;
     return true;
-}
-
-static int conf_check_hex(char byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    if (byte >= 'a' && byte <= 'f')
-        return byte - 'a' + 10;
-    if (byte >= 'A' && byte <= 'F')
-        return byte - 'A' + 10;
-    return -1;
 }
 
 /* Pairs of digits, colons between all of them or none. */

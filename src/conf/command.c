@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -17,8 +16,7 @@
 enum {
     COMMAND_AT_ONCE = 8,
     COMMAND_STEP = 4096,
-    COMMAND_TICK = 10,    /* ms between looks whether a command has ended */
-    COMMAND_TICK_END = 1, /* once its output has ended */
+    COMMAND_TICK = 2000000, /* ns between looks at those that run */
 };
 
 /* A command on its way. */
@@ -223,24 +221,11 @@ static void conf_command_step(struct conf_command_child *child)
         conf_command_finish(child);
 }
 
-/* Sleeps until there is something to read, or it is time to look again. */
-static void conf_command_wait(const struct conf_command_child children[COMMAND_AT_ONCE])
+/* A command is short and rare: a look now and then costs less than an event loop would. */
+static void conf_command_pause(void)
 {
-    struct pollfd fds[2 * COMMAND_AT_ONCE];
-    nfds_t count = 0;
-    int tick = COMMAND_TICK;
-    for (size_t i = 0; i < COMMAND_AT_ONCE; i++) {
-        const struct conf_command_child *child = &children[i];
-        if (!child->command)
-            continue;
-        if (child->out >= 0)
-            fds[count++] = (struct pollfd){.fd = child->out, .events = POLLIN};
-        if (child->err >= 0)
-            fds[count++] = (struct pollfd){.fd = child->err, .events = POLLIN};
-        if (child->out < 0)
-            tick = COMMAND_TICK_END;
-    }
-    poll(fds, count, tick);
+    const struct timespec tick = {.tv_nsec = COMMAND_TICK};
+    nanosleep(&tick, NULL);
 }
 
 void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit)
@@ -258,6 +243,6 @@ void conf_command_run(struct conf_command *commands, size_t count, msec_t time_l
             running += child->command ? 1 : 0;
         }
         if (running)
-            conf_command_wait(children);
+            conf_command_pause();
     }
 }

@@ -82,6 +82,7 @@ struct conf_mailbox {
     unsigned line; /* of its entry, for messages */
 };
 
+/* One piece of memory: mailboxes share equal strings and lists, so none is freed or changed. */
 struct conf {
     char *feed_path;
     char *mailbox_path;
@@ -106,7 +107,10 @@ struct conf_problems {
  * the defaults of the current directory: feed_config.yml, then .yaml; mailbox_credentials.yml,
  * then .yaml. `delete_after` is -d: every mailbox's `after` becomes delete. Returns 0 and the
  * configuration, perhaps with warnings in *ret_problems; or -1 and at least one error in it.
- * *ret_problems is always set: release it. No problem's text ever holds a secret. */
+ * *ret_problems is always set: release it. No problem's text ever holds a secret.
+ *
+ * Commands run when all else is right, each for 30 s at most. Blocks for as long; keeps no state
+ * of its own, so that it may be called on any thread. */
 int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
               struct conf **ret_conf, struct conf_problems *ret_problems);
 /* Secrets are wiped. NULL does nothing. */

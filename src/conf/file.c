@@ -170,10 +170,8 @@ static int conf_file_check_text(const struct conf_file *file)
     return 0;
 }
 
-int conf_file_read(struct conf_file *file)
+int conf_file_check(struct conf_file *file)
 {
-    if (conf_file_slurp(file) < 0)
-        return -1;
     const struct buf *content = &file->content;
     if (content->len >= 2 &&
         (!memcmp(content->data, "\xFF\xFE", 2) || !memcmp(content->data, "\xFE\xFF", 2))) {
@@ -183,4 +181,11 @@ int conf_file_read(struct conf_file *file)
     if (content->len >= 3 && !memcmp(content->data, "\xEF\xBB\xBF", 3))
         buf_drop_front(&file->content, 3);
     return conf_file_check_text(file);
+}
+
+int conf_file_read(struct conf_file *file)
+{
+    if (conf_file_slurp(file) < 0)
+        return -1;
+    return conf_file_check(file);
 }

@@ -29,9 +29,10 @@ struct conf_file {
 void conf_file_init(struct conf_file *file, const char *path, unsigned order);
 /* What is left of the content is wiped. */
 void conf_file_release(struct conf_file *file);
-/* Reads the content and takes off a byte order mark. Returns -1, reported, when it cannot be
- * read, is too large or is not UTF-8 text. */
+/* Reads the content and checks it. Returns -1, reported, when it cannot be read or is too large. */
 int conf_file_read(struct conf_file *file);
+/* Takes a byte order mark off the content. Returns -1, reported, when it is not UTF-8 text. */
+int conf_file_check(struct conf_file *file);
 /* A path of the file's text, made one that can be opened: relative ones start at the file's
  * directory, "~/" is the home directory. The caller frees it. */
 char *conf_file_resolve(const struct conf_file *file, const char *path);

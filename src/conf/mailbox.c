@@ -298,7 +298,7 @@ static void conf_mailbox_finish_port(struct conf_mailbox_draft *draft)
 
 static void conf_mailbox_finish_label(struct conf_mailbox *mailbox, struct conf_file *file)
 {
-    if (mailbox->label || !mailbox->username || !mailbox->host)
+    if (mailbox->label || !mailbox->username || !mailbox->host || !mailbox->port)
         return;
     struct buf label = {0};
     buf_printf(&label, "%s@%s", mailbox->username, mailbox->host);
@@ -337,5 +337,6 @@ void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *fil
     conf_mailbox_finish_label(&draft->mailbox, file);
     conf_mailbox_check_move(draft, file);
     draft->mailbox.line = map->line;
-    *ret_whole = draft->mailbox.label && draft->mailbox.username && draft->mailbox.host;
+    *ret_whole = draft->mailbox.label && draft->mailbox.username && draft->mailbox.host &&
+                 draft->mailbox.port;
 }

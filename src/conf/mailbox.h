@@ -29,7 +29,7 @@ void conf_mailbox_init(struct conf_mailbox_draft *draft, struct conf_file *file)
 void conf_mailbox_apply(struct conf_mailbox_draft *draft, struct conf_file *file,
                         const struct conf_yaml *map, bool defaults);
 /* Fills in what follows from the rest, and reports what is missing from the entry at `map`.
- * `whole` is set when the label could be made. */
+ * *ret_whole: the account is known, and can be compared with others. */
 void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *file,
                          const struct conf_yaml *map, bool *ret_whole);
 

@@ -40,6 +40,8 @@ static const struct conf_syntax_phrase syntax_phrases[] = {
     {.found = "scalar at the end of block sequence",
      .said = "an entry of a list begins with \"- \""},
     {.found = "same line as a mapping key", .said = "a list begins on the line below its key"},
+    {.found = "expected node content",
+     .said = "something is missing before this: a value, or the end of a bracket or brace"},
     {.found = "missing comma", .said = "a comma is missing before this"},
     {.found = "alias", .said = "an alias: text that begins with \"*\" needs quotes"},
     {.found = "anchor", .said = "an anchor: text that begins with \"&\" needs quotes"},

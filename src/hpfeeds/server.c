@@ -86,6 +86,7 @@ static int hpfeeds_server_check_names(const struct hpfeeds_frame *frame, struct 
     return hpfeeds_server_check_name("channel", frame->channel, frame->channel_len, err);
 }
 
+/* Where the usual broker refuses the same, the words are its own. */
 static int hpfeeds_server_handle(struct hpfeeds_server *server, const struct hpfeeds_frame *frame,
                                  struct hpfeeds_server_event *ret_event, struct err *err)
 {
@@ -93,7 +94,7 @@ static int hpfeeds_server_handle(struct hpfeeds_server *server, const struct hpf
     if (server->state == HPFEEDS_SERVER_CHECKING)
         return err_set(err, ERR_GIVE_UP, "not authenticated");
     if (server->state == HPFEEDS_SERVER_GREETED && frame->opcode != HPFEEDS_AUTH)
-        return err_set(err, ERR_GIVE_UP, "the first message must be AUTH");
+        return err_set(err, ERR_GIVE_UP, "First message was not AUTH");
     if (server->state == HPFEEDS_SERVER_READY) {
         if (frame->opcode == HPFEEDS_PUBLISH)
             type = HPFEEDS_SERVER_PUBLISH;

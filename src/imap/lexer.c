@@ -100,7 +100,6 @@ int imap_lexer_give(struct imap_lexer *lexer, enum imap_token_type type,
     return 1;
 }
 
-/* A token that is its type, made of one byte of input. */
 int imap_lexer_give_byte(struct imap_lexer *lexer, enum imap_token_type type, bool torn,
                          struct imap_token *ret_token)
 {

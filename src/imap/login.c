@@ -43,7 +43,7 @@ void imap_login_release(struct imap_login *login)
 
 void imap_login_learn(struct imap_login *login, unsigned caps)
 {
-    login->caps = caps;
+    login->caps = imap_caps_complete(caps);
     login->caps_known = true;
 }
 

@@ -53,7 +53,7 @@ enum imap_login_step {
 
 void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings);
 void imap_login_release(struct imap_login *login);
-/* Keeps capabilities, wherever they were said. */
+/* Keeps capabilities, wherever they were said, and what comes with them. */
 void imap_login_learn(struct imap_login *login, unsigned caps);
 
 /* An untagged response before READY. */

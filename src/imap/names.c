@@ -53,15 +53,15 @@ static const char *const imap_code_names[] = {
 
 /* RFC 9051 appendix E: the extensions that IMAP4rev2 includes. */
 enum {
-    IMAP_CAPS_OF_REV2 = IMAP_CAP_IMAP4REV2 | IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS |
-                        IMAP_CAP_IDLE | IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_ESEARCH |
+    IMAP_CAPS_OF_REV2 = IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS | IMAP_CAP_IDLE |
+                        IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_ESEARCH |
                         IMAP_CAP_LIST_EXTENDED | IMAP_CAP_LIST_STATUS | IMAP_CAP_ENABLE |
                         IMAP_CAP_NAMESPACE,
 };
 
 static const struct imap_bit_name imap_caps[] = {
     {"IMAP4REV1", IMAP_CAP_IMAP4REV1},
-    {"IMAP4REV2", IMAP_CAPS_OF_REV2},
+    {"IMAP4REV2", IMAP_CAP_IMAP4REV2},
     {"STARTTLS", IMAP_CAP_STARTTLS},
     {"LOGINDISABLED", IMAP_CAP_LOGINDISABLED},
     {"SASL-IR", IMAP_CAP_SASL_IR},
@@ -132,6 +132,14 @@ bool imap_name_is(const char *text, size_t len, const char *name)
 unsigned imap_cap_parse(const char *name, size_t len)
 {
     return imap_bits_find(imap_caps, sizeof imap_caps / sizeof *imap_caps, name, len);
+}
+
+/* RFC 9051 appendix A: a server that announces both speaks IMAP4rev1 until ENABLE, and names the
+ * extensions it has there. */
+unsigned imap_caps_complete(unsigned caps)
+{
+    bool rev2_alone = caps & IMAP_CAP_IMAP4REV2 && !(caps & IMAP_CAP_IMAP4REV1);
+    return rev2_alone ? caps | IMAP_CAPS_OF_REV2 : caps;
 }
 
 unsigned imap_flag_parse(const char *name, size_t len)

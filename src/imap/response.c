@@ -193,10 +193,10 @@ static int imap_numbered_take(struct imap_parser *parser, const struct imap_toke
         const char *name;
         enum imap_response_type type;
     } numbered[] = {
+        {"FETCH", IMAP_RESPONSE_FETCH}, /* there are two for each mail */
         {"EXISTS", IMAP_RESPONSE_EXISTS},
         {"RECENT", IMAP_RESPONSE_RECENT},
         {"EXPUNGE", IMAP_RESPONSE_EXPUNGE},
-        {"FETCH", IMAP_RESPONSE_FETCH},
     };
     if (token->type != IMAP_TOKEN_ATOM) {
         imap_parser_skip(parser);

@@ -223,9 +223,11 @@ size_t imap_parser_rest(const struct imap_parser *parser);
 /* Is it between two responses, with nothing taken of the next? */
 bool imap_parser_idle(const struct imap_parser *parser);
 
-/* The bits of one capability's name, 0 if unknown; any case. IMAP4REV2 brings those of what
- * RFC 9051 folded in, QRESYNC that of CONDSTORE. */
+/* The bits of one capability's name, 0 if unknown; any case. QRESYNC brings that of CONDSTORE. */
 unsigned imap_cap_parse(const char *name, size_t len);
+/* All that a server announced, and what comes with it unsaid: IMAP4rev2 without IMAP4rev1 has the
+ * extensions that RFC 9051 folded in. */
+unsigned imap_caps_complete(unsigned caps);
 /* "\Junk" → IMAP_ATTR_JUNK, 0 if it is not a special use; any case. */
 unsigned imap_attr_parse(const char *name, size_t len);
 const char *imap_status_name(enum imap_status status);

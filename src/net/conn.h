@@ -26,8 +26,9 @@ struct net_conn_events {
      * asked for with net_conn_start_tls() stands. */
     void (*ready)(void *ctx);
     /* `len` > 0 bytes came. Returns how many were taken (<= len). Whoever takes fewer pauses the
-     * connection: it keeps the rest, reads nothing, and gives the rest again after
-     * net_conn_resume(). The bytes are valid during the call only. */
+     * connection: it keeps the rest, reads nothing, and gives the rest again after a later
+     * net_conn_resume() (one during the call does not count). The bytes are valid during the call
+     * only. */
     size_t (*data)(void *ctx, const uint8_t *data, size_t len);
     /* All that was queued is now with the kernel. May be NULL. */
     void (*drained)(void *ctx);
@@ -110,8 +111,9 @@ struct net_listener_events {
     void (*accepted)(void *ctx, struct net_conn *conn);
 };
 
-/* Listens on host:port (host NULL or "": all addresses; port 0: any free one). A handshake has
- * 30 s. When descriptors run out it rests for a second instead of spinning. */
+/* Listens on host:port (host NULL or "": all addresses; of a name's addresses the first that can
+ * be bound; port 0: any free one). A handshake has 30 s. When descriptors run out it rests for a
+ * second instead of spinning. */
 int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, struct net_tls *tls,
                      const struct net_listener_events *events, void *ctx,
                      struct net_listener **ret_listener, struct err *err);

@@ -13,11 +13,6 @@ void net_task_init(struct net_task *task, void (*run)(void *owner), void *owner)
     *task = (struct net_task){.run = run, .owner = owner};
 }
 
-bool net_task_scheduled(const struct net_task *task)
-{
-    return task->next;
-}
-
 void net_task_cancel(struct net_task *task)
 {
     if (!task->next)

@@ -2,8 +2,6 @@
 #ifndef NET_TASK_H
 #define NET_TASK_H
 
-#include <stdbool.h>
-
 struct net_loop;
 
 /* The end of a turn has three parts, in this order: input that waits in our own memory is handed
@@ -25,7 +23,6 @@ void net_task_init(struct net_task *task, void (*run)(void *owner), void *owner)
 /* Runs once at the end of this turn; from inside the same phase, at the end of the next turn,
  * which then comes without waiting. Twice is once. */
 void net_task_schedule(struct net_loop *loop, enum net_phase phase, struct net_task *task);
-bool net_task_scheduled(const struct net_task *task);
 void net_task_cancel(struct net_task *task);
 
 #endif

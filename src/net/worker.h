@@ -15,7 +15,8 @@ struct net_job {
 struct net_worker *net_worker_new(struct net_loop *loop);
 /* Jobs are worked one after another in the order of their submission. */
 void net_worker_submit(struct net_worker *worker, struct net_job *job);
-/* Waits until all submitted jobs have been worked, calls their `done`, ends the thread. */
+/* Waits until all submitted jobs have been worked, calls their `done`, ends the thread. NULL does
+ * nothing. */
 void net_worker_free(struct net_worker *worker);
 
 #endif

@@ -251,7 +251,7 @@ static void program_finished(void *ctx, enum collector_outcome outcome, const st
     program->outcome = outcome;
     if (outcome == COLLECTOR_SINK_FAILED)
         log_error(NULL,
-                  "the broker could not be reached: %s; mail that it does not have stays "
+                  "the broker takes no mail: %s; what it does not have stays "
                   "in its mailbox, untouched",
                   err->text);
     program_maybe_end(program);

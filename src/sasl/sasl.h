@@ -20,7 +20,7 @@ struct sasl_client;
 
 /* "PLAIN"; static. */
 const char *sasl_mechanism_name(enum sasl_mechanism mechanism);
-/* Fails (ERR_GIVE_UP) when user or password cannot be carried: NUL in PLAIN. Strings are
+/* Fails (ERR_GIVE_UP) when user or password is empty: PLAIN cannot carry that. Strings are
  * copied. */
 int sasl_client_new(enum sasl_mechanism mechanism, const char *user, const char *password,
                     struct sasl_client **ret_client, struct err *err);

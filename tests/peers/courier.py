@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from peers.imap_server import ImapServer, let_others_enter, unpacked, unpacked_environment
-from peers.process import ProcessGroup, free_port, wait_for_port
+from peers.process import ProcessGroup, free_port
 
 _AUTHDAEMON = """
 authmodulelist="authuserdb"
@@ -25,7 +25,10 @@ class Courier(ImapServer):
     """Debian's defaults: "." as hierarchy separator, all folders below INBOX."""
 
     name = "courier"
-    separator, below_inbox = ".", True
+    separator = "."
+    below_inbox = True
+    hard_users = ("white space", 'q"uo\\te', "trä日", "lit{3+}", "par(en)*%")
+    hard_folders = ("brace {3+}", 'q"uo\\te\\', "par(en)*%", "~x", "#x")
 
     def __init__(self, directory, certs, users):
         self.directory = pathlib.Path(directory)
@@ -47,11 +50,7 @@ class Courier(ImapServer):
             let_others_enter(self.directory)
             subprocess.run(["chown", "-R", f"{self._owner.pw_uid}:{self._owner.pw_gid}",
                             self.mail, self._root], check=True)
-        try:
-            self._start()
-        except Exception:
-            self.stop()
-            raise
+        self._start()
 
     def _make_environment(self):
         shim = self._root / "reroot.so"
@@ -95,7 +94,7 @@ class Courier(ImapServer):
 
     def _start(self):
         self._run("authdaemond", [unpacked("usr/lib/courier/courier-authlib/authdaemond")])
-        self._wait_for_authdaemon(self._processes[0])
+        self._await_authdaemon(self._processes[0])
         imap = [unpacked("usr/lib/courier/courier/imaplogin"), unpacked("usr/bin/imapd"), "Maildir"]
         tcpd = [unpacked("usr/sbin/couriertcpd"), "-address=127.0.0.1", "-nodnslookup",
                 "-noidentlookup", "-maxprocs=100", "-maxperip=100"]
@@ -103,16 +102,17 @@ class Courier(ImapServer):
         tls = [unpacked("usr/bin/couriertls"), "-server", "-tcpd"]
         self._run("imapd-ssl", [*tcpd, self.tls_port, *tls, *imap], IMAP_TLS="1")
         for port, process in zip((self.port, self.tls_port), self._processes[1:]):
-            wait_for_port(port, process.popen, process.log)
+            self.await_port(port, process)
 
     def _run(self, name, argv, **environment):
         self._processes.append(ProcessGroup(argv, self.directory / f"{name}.log", cwd=self.directory,
                                        env={**self._environment, **environment}))
 
-    def _wait_for_authdaemon(self, process):
+    def _await_authdaemon(self, process):
         deadline = time.monotonic() + 30
         while not (self._root / "run/courier/authdaemon/socket").exists():
             if time.monotonic() > deadline or process.popen.poll() is not None:
+                self.stop()
                 raise RuntimeError(f"authdaemond did not start:\n{process.text()}")
             time.sleep(0.02)
 

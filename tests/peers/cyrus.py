@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from peers.imap_server import ImapServer, let_others_enter, unpacked, unpacked_environment
-from peers.process import ProcessGroup, free_port, wait_for_port
+from peers.process import ProcessGroup, free_port
 
 _IMAPD = """
 cyrus_user: {user}
@@ -59,7 +59,8 @@ class Cyrus(ImapServer):
     folders below INBOX, which Courier has too."""
 
     name = "cyrus"
-    separator, below_inbox = "/", False
+    hard_users = ("white space", "par(en)")
+    hard_folders = ("par(en)", "\U0001f600", "~x", "#x")
 
     def __init__(self, directory, certs, users):
         self.directory = pathlib.Path(directory)
@@ -90,7 +91,7 @@ class Cyrus(ImapServer):
         self._process = ProcessGroup(
             [binaries / "master", "-D", "-C", imapd, "-M", master, "-p", self.directory / "pid"],
             self.directory / "out.log", env=unpacked_environment())
-        wait_for_port(self.tls_port, self._process.popen, self._process.log)
+        self.await_port(self.tls_port, self._process)
 
     def _add(self, user, password):
         subprocess.run([unpacked("usr/sbin/saslpasswd2"), "-p", "-c", "-f",

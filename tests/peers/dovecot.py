@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from peers.imap_server import ImapServer, let_others_enter
-from peers.process import Process, free_port, wait_for_port
+from peers.process import ProcessGroup, free_port
 
 _CONFIG = """
 base_dir = {run}
@@ -22,6 +22,7 @@ ssl_cert = <{cert}
 ssl_key = <{key}
 disable_plaintext_auth = {no_plaintext}
 auth_mechanisms = {mechanisms}
+auth_username_chars =
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = 1000
 first_valid_uid = 1
@@ -77,7 +78,9 @@ class Dovecot(ImapServer):
     """Its defaults for Maildir: "." as hierarchy separator, folders beside INBOX."""
 
     name = "dovecot"
-    separator, below_inbox = ".", False
+    separator = "."
+    hard_users = ("white space", "trä日", "lit{3+}", "par(en)*%")
+    hard_folders = ("brace {3+}", 'q"uo\\te\\', "par(en)*%", "\U0001f600", "#x")
 
     def __init__(self, directory, certs, users, mechanisms="plain login", no_plaintext="yes",
                  more=""):
@@ -94,7 +97,7 @@ class Dovecot(ImapServer):
         me = owner.pw_name
         group = grp.getgrgid(owner.pw_gid).gr_name
         passwd = self.directory / "passwd"
-        passwd.write_text("".join(f"{user}:{{PLAIN}}{password}::::::\n"
+        passwd.write_text("".join(f"{user}:{{PLAIN.HEX}}{password.encode().hex()}::::::\n"
                                   for user, password in self.users.items()))
         config = self.directory / "dovecot.conf"
         config.write_text(_CONFIG.format(
@@ -109,8 +112,9 @@ class Dovecot(ImapServer):
             let_others_enter(self.directory)
             shutil.chown(self.mail, *self.owner)
             passwd.chmod(0o644)
-        self._process = Process([self._binary(), "-F", "-c", config], self.directory / "out.log")
-        wait_for_port(self.tls_port, self._process.popen, self.directory / "dovecot.log")
+        self._process = ProcessGroup([self._binary(), "-F", "-c", config],
+                                     self.directory / "out.log")
+        self.await_port(self.tls_port, self._process, self.directory / "dovecot.log")
 
     @staticmethod
     def _binary():
@@ -120,7 +124,8 @@ class Dovecot(ImapServer):
         self._process.stop(signal.SIGTERM)
 
     def fill(self, user, mails):
-        """Puts mails (bytes) into the INBOX, straight into its Maildir: quicker than APPEND."""
+        """Puts mails (bytes) into the INBOX, straight into its Maildir: quicker than APPEND;
+        nothing is refused."""
         maildir = self.mail / user / "Maildir"
         for part in ("new", "cur", "tmp"):
             (maildir / part).mkdir(parents=True, exist_ok=True)
@@ -129,3 +134,4 @@ class Dovecot(ImapServer):
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"{self.owner[0]}:{self.owner[1]}",
                             str(self.mail / user)], check=True)
+        return 0

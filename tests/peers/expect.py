@@ -3,6 +3,7 @@ import base64
 import collections
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -12,10 +13,10 @@ def feed(broker, **more):
             "secret": "writersecret", "channels": ["spam.mails"], **more}
 
 
-def mailbox(server, user, **more):
+def mailbox(server, user, tls="implicit", **more):
     return {"username": user, "password": server.users[user], "protocol": "imap",
-            "host": "localhost", "port": server.tls_port, "tls_ca": str(server.certs.ca),
-            "name": user, **more}
+            "host": "localhost", "port": server.tls_port if tls == "implicit" else server.port,
+            "tls": tls, "tls_ca": str(server.certs.ca), "name": user, **more}
 
 
 def check_payload(payload, ident="writer"):
@@ -38,15 +39,38 @@ def received(subscriber, count):
     return hashes
 
 
+def wire_name(folder):
+    """A folder's name as a quoted string in modified UTF-7 (RFC 3501, 5.1.3)."""
+    def shifted(found):
+        coded = base64.b64encode(found.group().encode("utf-16-be")).decode()
+        return "&" + coded.rstrip("=").replace("/", ",") + "-"
+
+    coded = re.sub(r"[^\x20-\x7e]+", shifted, folder.replace("&", "&-"))
+    return '"' + re.sub(r'(["\\])', r"\\\1", coded) + '"'
+
+
+def fetched(server, user, item, folder="INBOX"):
+    """What an independent client is answered to UID FETCH 1:* of an item of a folder."""
+    client = server.login(user)
+    status, text = client.select(wire_name(folder), readonly=True)
+    assert status == "OK", text
+    answers = [answer for answer in client.uid("FETCH", "1:*", item)[1] if answer]
+    client.logout()
+    return answers
+
+
+def stored(server, user, folder="INBOX"):
+    """The hashes of a folder's mails, as an independent client gets them."""
+    answers = fetched(server, user, "BODY.PEEK[]", folder)
+    return collections.Counter(hashlib.sha256(answer[1]).hexdigest() for answer in answers
+                               if isinstance(answer, tuple))
+
+
 def flags(server, user, folder="INBOX"):
     """UID → flags of a folder, as an independent client sees them."""
-    client = server.login(user)
-    client.select(folder, readonly=True)
     found = {}
-    for line in client.uid("FETCH", "1:*", "(FLAGS)")[1]:
-        if line:
-            text = line.decode()
-            found[int(text.split("UID ")[1].split()[0].rstrip(")"))] = \
-                set(text.split("FLAGS (")[1].split(")")[0].split()) - {"\\Recent"}
-    client.logout()
+    for line in fetched(server, user, "(FLAGS)", folder):
+        uid = re.search(rb"UID (\d+)", line)
+        marks = re.search(rb"FLAGS \(([^)]*)\)", line)
+        found[int(uid.group(1))] = set(marks.group(1).decode().split()) - {"\\Recent"}
     return found

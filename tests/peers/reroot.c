@@ -1,12 +1,13 @@
 /*
  * Preloaded into Courier's programs, whose paths are compiled in: what they do below /etc/courier
  * and /run/courier happens below $COURIER_ROOT, so that a test's Courier, run by any user, has a
- * configuration and sockets of its own.
+ * configuration and sockets of its own; and their user "courier" is whoever runs them.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -116,4 +118,9 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
     const struct sockaddr *changed = reroot_address(address, &buffer, &length);
 
     return NEXT(connect)(fd, changed, length);
+}
+
+struct passwd *getpwnam(const char *name)
+{
+    return strcmp(name, "courier") == 0 ? getpwuid(geteuid()) : NEXT(getpwnam)(name);
 }

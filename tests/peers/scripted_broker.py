@@ -48,7 +48,7 @@ class Link:
         self.number = number
         self.channels = set()
         self.nonce = struct.pack(">I", number)
-        self.mails = 0  # published on CHANNEL over this connection
+        self.mails = []  # published on CHANNEL over this connection, and not confirmed
         self._buffer = b""
         self._sending = threading.Lock()
 
@@ -59,11 +59,11 @@ class Link:
             except OSError:
                 raise Over from None
 
-    def error(self, text, more=b""):
-        """An ERROR frame, then the end. `more` is sent between the two."""
-        self.send(frame(ERROR, text.encode()) + more)
-        self.drain()
-        raise Over
+    def error(self, text, short=0):
+        """An ERROR frame, then the end; its length field is `short` bytes too low."""
+        data = frame(ERROR, text.encode())
+        self.send(struct.pack(">I", len(data) - short) + data[4:])
+        self.close()
 
     def drain(self):
         """Half-closes, and reads to the other side's end, so that what was sent arrives."""
@@ -203,7 +203,7 @@ class Broker:
     def take_publish(self, message):
         with self.changed:
             if message.channel == CHANNEL:
-                message.link.mails += 1
+                message.link.mails.append(mail_of(message.payload))
                 self.mails.append(message)
             else:
                 self.markers.append(message)
@@ -212,7 +212,10 @@ class Broker:
             self.deliver(message)
 
     def deliver(self, message):
+        """To all who have subscribed. A marker that gets through confirms what was before it."""
         data = frame(PUBLISH, string(message.ident), string(message.channel), message.payload)
+        if message.channel != CHANNEL:
+            message.link.mails.clear()
         for link in list(self.links):
             if message.channel in link.channels:
                 try:
@@ -236,6 +239,14 @@ class Broker:
         """body → how often it came, over all mails; each payload keeps its promises."""
         with self.changed:
             return collections.Counter(mail_of(message.payload) for message in self.mails)
+
+    def unconfirmed(self):
+        """The mails that came and were not confirmed by an echo."""
+        return {body for link in self.links for body in link.mails}
+
+    def doubled(self):
+        """The mails that came more than once."""
+        return {body for body, count in self.bodies().items() if count > 1}
 
     def forget(self):
         with self.changed:

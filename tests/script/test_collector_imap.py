@@ -5,7 +5,7 @@ code, and what the user is told."""
 import pytest
 
 from peers.fixtures import hpfeeds, imap, once, run, spam, start  # noqa: F401
-from peers.scripted_imap import CAPABILITIES, DEFAULT, PASSWORD, format_set
+from peers.scripted_imap import CAPABILITIES, DEFAULT, PASSWORD, Folder
 
 
 def without(*capabilities):
@@ -210,6 +210,19 @@ def test_sizes_are_refused(imap, hpfeeds, run):
     assert result.code == 0 and hpfeeds.bodies() == once(spam(4)), result
 
 
+@pytest.mark.parametrize("words", [
+    "[THROTTLED] slow down", "[UNAVAILABLE] the store is away",
+    "[LIMIT] Suggested Backoff Time: 10 milliseconds"])
+def test_a_fetch_that_is_refused_for_the_moment(imap, hpfeeds, run, words):
+    """It is about no mail: the connection is made again later, nothing is held."""
+    server = imap(spam(6))
+    server.on("UID FETCH", lambda s, c: s.no(c, words), times=1, when=lambda c: b"BODY" in c.args)
+    result = run(hpfeeds.feed(), [server.mailbox()])
+    assert result.code == 0 and result.row("trap") == (6, 6, 0, "ok"), result
+    assert hpfeeds.bodies() == once(spam(6)) and server.connections == 2
+    assert words.split("] ")[1] in result.err
+
+
 # --- searching ----------------------------------------------------------------------------------
 
 SEARCHES = {
@@ -295,6 +308,34 @@ def test_no_uidvalidity(imap, hpfeeds, run, validity):
     assert again.code == 0 and hpfeeds.bodies() == once(spam(3)), again
 
 
+LISTED = '* LIST (\\HasNoChildren) "/" INBOX\r\n* LIST (\\Junk \\Marked) "/" "Sp&APY-m"\r\n'
+
+
+@pytest.mark.parametrize("extended", ["OK", "BAD", "NO"])
+def test_a_folder_by_its_special_use(imap, hpfeeds, run, extended):
+    """LIST RETURN (SPECIAL-USE) may be refused: then a plain LIST has to do."""
+    server = imap()
+    server.folders["Sp&APY-m"] = junk = Folder(spam(3))
+
+    def listing(s, command):
+        if b"RETURN" in command.args and extended != "OK":
+            s.send(f"{command.tag} {extended} what?\r\n")
+            return
+        s.send(LISTED)
+        s.ok(command)
+    server.on("LIST", listing)
+    result = run(hpfeeds.feed(), [server.mailbox(folders=["\\Junk"])])
+    assert result.code == 0 and hpfeeds.bodies() == once(spam(3)), result
+    assert all(flags == {"\\Seen"} for flags in junk.flags().values())
+
+
+def test_a_special_use_that_is_not_there(imap, hpfeeds, run):
+    server = imap(spam(2))
+    result = run(hpfeeds.feed(), [server.mailbox(folders=["\\Junk", "INBOX"])])
+    assert result.code == 1 and "\\Junk" in result.row("trap")[3], result
+    assert hpfeeds.bodies() == once(spam(2))
+
+
 # --- marks --------------------------------------------------------------------------------------
 
 
@@ -364,7 +405,7 @@ def test_move(imap, hpfeeds, run, capabilities, target_exists):
     mails = spam(4)
     server = imap(mails, capabilities=capabilities)
     if target_exists:
-        server.folders["Done"] = type(server.inbox)()
+        server.folders["Done"] = Folder()
     result = run(hpfeeds.feed(), [server.mailbox(after={"move": "Done"})])
     assert result.code == 0 and hpfeeds.bodies() == once(mails), result
     assert server.inbox.mails == []
@@ -387,7 +428,7 @@ def test_a_target_that_cannot_be_made(imap, hpfeeds, run):
 def test_a_copy_is_not_made_twice(imap, hpfeeds, run):
     """COPY worked, the deletion did not: the next run only deletes."""
     server = imap(spam(3), capabilities=without("MOVE"))
-    server.folders["Done"] = type(server.inbox)()
+    server.folders["Done"] = Folder()
     server.on("UID STORE", lambda s, c: s.no(c, "[SERVERBUG] not now"))
     first = run(hpfeeds.feed(), [server.mailbox(after={"move": "Done"})])
     assert first.code == 1 and len(server.folders["Done"].mails) == 3, first
@@ -459,8 +500,9 @@ def test_a_server_that_repeats_the_password(imap, hpfeeds, run):
     server = imap(spam(1), capabilities=without("AUTH=PLAIN"))
     server.on("LOGIN", lambda s, c: s.bad(c, f"LOGIN trap {PASSWORD} is not understood"))
     result = run(hpfeeds.feed(), [server.mailbox()], "--log-level", "debug")
-    assert result.code == 1 and "word" not in result.err.replace("password", ""), result
-    assert "pass " not in result.out
+    assert result.code == 1 and "repeat the password" in result.err, result
+    for secret in ("pass \"", '"word', "pass \\"):
+        assert secret not in result.out + result.err, result
 
 
 # --- the end at every step ----------------------------------------------------------------------
@@ -682,10 +724,22 @@ TROUBLES = [
     lambda server: server.on("UID FETCH", ENDS["bye"]),
     lambda server: server.on("UID FETCH", ENDS["garbage"]),
     lambda server: server.on("UID STORE", lambda s, c: s.no(c, "no")),
-    lambda server: server.on("UID SEARCH", forever(b"* SEARCH" + b" 4294967295" * 100 + b"\r\n")),
+    lambda server: server.on("UID SEARCH", forever(b'* SEARCH "no end of a string ')),
     lambda server: server.on("SELECT", forever(b"no line end ")),
     lambda server: server.on("AUTHENTICATE", forever(b"* OK in a moment\r\n")),
 ]
+
+
+def test_a_search_without_an_end(imap, hpfeeds, run):
+    server, good = imap(spam(1)), imap(spam(2, who="good"), name="good")
+
+    def search(s, command):
+        for first in range(1, 2**32, 20000):
+            s.send("* SEARCH ", " ".join(map(str, range(first, first + 20000, 2))), "\r\n")
+    server.on("UID SEARCH", search)
+    result = run(hpfeeds.feed(), [server.mailbox(), good.mailbox()])
+    assert result.code == 1 and "more mails than" in result.row("trap")[3], result
+    assert server.connections == 1 and hpfeeds.bodies() == once(spam(2, who="good"))
 
 
 def test_a_hundred_mailboxes_half_of_them_in_trouble(imap, hpfeeds, run):

@@ -86,6 +86,28 @@ static struct imap_response list(const char *name, unsigned attrs)
                                   .attrs = attrs};
 }
 
+/* A server that finds and finds: nothing more is kept at some point, and it is told. */
+static void test_is_bounded(void **state)
+{
+    (void)state;
+    uint32_t numbers[1000];
+    struct imap_response response = {
+        .type = IMAP_RESPONSE_SEARCH, .numbers = numbers, .count = 1000};
+    struct found found = {0};
+    uint32_t next = 1;
+    unsigned parts = 0;
+    do {
+        for (size_t i = 0; i < 1000; i++, next += 2)
+            numbers[i] = next;
+        assert_true(++parts < 10000);
+    } while (found_add(&found, &response));
+    size_t kept = found.count;
+    assert_true(kept >= 1000000);
+    assert_false(found_add(&found, &response));
+    assert_int_equal(found.count, kept);
+    found_release(&found);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -126,6 +148,7 @@ int main(void)
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_descending_is_cheap),
+        cmocka_unit_test(test_is_bounded),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,8 @@ static const struct feed_case feed_good[] = {
      "feed 2001:db8::1:10000 ident=writer secret=a#b:c channels=spam.mails" FEED_REST},
     {"broker: fe80::1%eth0\nsecret: !!str 12\n",
      "feed fe80::1%eth0:10000 ident=writer secret=12 channels=spam.mails" FEED_REST},
+    {"broker: ::ffff:192.0.2.1\nsecret: s\n",
+     "feed ::ffff:192.0.2.1:10000 ident=writer secret=s channels=spam.mails" FEED_REST},
     {"&x broker: h\nident: &i w\nchannels: [*i]\n",
      "feed h:10000 ident=w secret=secret channels=w tls=none payload=json "
      "confirm=auto/confirm.w/1000ms max_frame=1048576\n"},
@@ -153,6 +155,12 @@ static const struct feed_case feed_bad[] = {
     /* Hosts. */
     {"broker: h:10000\n", "f.yml:1:9: \"broker\" has a \":\" in it (the port has a key of its own, "
                           "\"port\"), expected a host name or an IP address\n"},
+    {"broker: 1.2.3.4:10000\n", "f.yml:1:9: \"broker\" has a \":\" in it (the port has a key of "
+                                "its own, \"port\"), expected a "
+                                "host name or an IP address\n"},
+    {"broker: abc:10000:1\n", "f.yml:1:9: \"broker\" has a \":\" in it (the port has a key of its "
+                              "own, \"port\"), expected a "
+                              "host name or an IP address\n"},
     {"broker: 'tcp://h'\n",
      "f.yml:1:9: \"broker\" is a URL or a path, expected a host name or an IP address\n"},
     {"broker: a b\n", "f.yml:1:9: \"broker\" has a character in it that hosts do not have, "

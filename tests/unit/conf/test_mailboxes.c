@@ -296,6 +296,9 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"defaults: {port: 0, host: h}\nmailboxes:\n- {username: u, password: hunter2}\n"
      "- {username: v, password: hunter2}\n",
      "m.yml:1:18: \"port\" is out of range, expected a number from 1 to 65535\n"},
+    {"- {" U ", port: 0}\n- {" U ", port: 0}\n",
+     "m.yml:1:51: \"port\" is out of range, expected a number from 1 to 65535\n"
+     "m.yml:2:51: \"port\" is out of range, expected a number from 1 to 65535\n"},
     {"- {<<: hunter2, " U "}\n",
      "m.yml:1:8: \"<<\" merges text, expected a map or a list of maps\n"},
 };

@@ -72,7 +72,7 @@ static void test_words_cut(void **state)
     static const char text[] = "a\\ b 'c d' \"e \\\" f\" g$";
     for (size_t len = 0; len < sizeof text; len++) {
         struct buf exact = {0}, out = {0};
-        buf_reserve_exact(&exact, len);
+        buf_reserve_exact(&exact, len ? len : 1);
         buf_add(&exact, text, len);
         enum conf_words result = conf_words_split((const char *)exact.data, len, &out);
         assert_int_equal(result == CONF_WORDS_EMPTY, len == 0);

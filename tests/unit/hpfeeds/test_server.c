@@ -166,6 +166,19 @@ static void test_sessions_at_every_split(void **state)
     }
 }
 
+/* The client is told the reason; people look these words up. */
+static void test_words(void **state)
+{
+    (void)state;
+    struct hpfeeds_server *server = new_server();
+    struct hpfeeds_server_event event;
+    struct err err;
+    hpfeeds_server_feed(server, (const uint8_t *)SUBSCRIBE, sizeof SUBSCRIBE - 1);
+    assert_int_equal(hpfeeds_server_next(server, &event, &err), -1);
+    assert_string_equal(err.text, "First message was not AUTH");
+    hpfeeds_server_free(server);
+}
+
 static void test_sessions_byte_by_byte(void **state)
 {
     (void)state;
@@ -236,6 +249,7 @@ static void test_check_without_auth_is_false(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_sessions_at_every_split),
         cmocka_unit_test(test_sessions_byte_by_byte),
         cmocka_unit_test(test_pipelined_large_frame),

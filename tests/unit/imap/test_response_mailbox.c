@@ -109,15 +109,27 @@ static void test_flags_and_capability(void **state)
          "AUTH=XOAUTH2 AUTH=OAUTHBEARER AUTH=X literal+ QRESYNC \r\n",
          "capability caps=IMAP4REV1,LITERAL+,CONDSTORE,QRESYNC,AUTH=PLAIN,AUTH=LOGIN,"
          "AUTH=SCRAM-SHA-1,AUTH=SCRAM-SHA-256,AUTH=XOAUTH2,AUTH=OAUTHBEARER\n"},
-        {"* CAPABILITY IMAP4rev2\r\n",
-         "capability caps=IMAP4REV2,SASL-IR,LITERAL-,IDLE,UIDPLUS,MOVE,ESEARCH,LIST-EXTENDED,"
-         "LIST-STATUS,ENABLE,NAMESPACE\n"},
+        {"* CAPABILITY IMAP4rev2\r\n", "capability caps=IMAP4REV2\n"},
         {"* CAPABILITY IMAP4rev1 LITERAL + COMPRESS (IDLE)\r\n* CAPABILITY\r\n",
          "capability caps=IMAP4REV1,IDLE\ncapability caps=\n"},
         {"* CAPABILITY IMAP4rev1 \"IDLE\r\n* 1 EXISTS\r\n",
          "capability caps=IMAP4REV1\nexists 1\n"},
     };
     CASES_CHECK(rows);
+}
+
+static void test_caps_complete(void **state)
+{
+    (void)state;
+    unsigned folded_in = IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS | IMAP_CAP_IDLE |
+                         IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_ESEARCH |
+                         IMAP_CAP_LIST_EXTENDED | IMAP_CAP_LIST_STATUS | IMAP_CAP_ENABLE |
+                         IMAP_CAP_NAMESPACE;
+    unsigned both = IMAP_CAP_IMAP4REV1 | IMAP_CAP_IMAP4REV2 | IMAP_CAP_MOVE;
+    assert_int_equal(imap_caps_complete(0), 0);
+    assert_int_equal(imap_caps_complete(IMAP_CAP_IMAP4REV1), IMAP_CAP_IMAP4REV1);
+    assert_int_equal(imap_caps_complete(IMAP_CAP_IMAP4REV2), IMAP_CAP_IMAP4REV2 | folded_in);
+    assert_int_equal(imap_caps_complete(both), both);
 }
 
 static void test_attr_parse(void **state)
@@ -136,7 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list),           cmocka_unit_test(test_list_slips),
         cmocka_unit_test(test_mailbox_status), cmocka_unit_test(test_flags_and_capability),
-        cmocka_unit_test(test_attr_parse),
+        cmocka_unit_test(test_caps_complete),  cmocka_unit_test(test_attr_parse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
