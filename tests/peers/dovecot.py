@@ -129,7 +129,7 @@ class Dovecot(ImapServer):
         maildir = self.mail / user / "Maildir"
         for part in ("new", "cur", "tmp"):
             (maildir / part).mkdir(parents=True, exist_ok=True)
-        for number, mail in enumerate(mails):
+        for number, mail in enumerate(mails, len(list(maildir.glob("[nc]*/*")))):
             (maildir / "new" / f"{1700000000 + number}.M{number}P1.test").write_bytes(mail)
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"{self.owner[0]}:{self.owner[1]}",
