@@ -20,6 +20,7 @@ enum {
     CLIENT_NONCE = 4,
     CLIENT_AUTH_MS = 30000,   /* for a stranger to authenticate */
     CLIENT_LINGER_MS = 60000, /* for what is queued to be read once one side has ended */
+    CLIENT_SMALL = 2048,
 };
 
 static const char client_private_prefix[] = "confirm.";
@@ -99,7 +100,12 @@ static void client_send_block(struct broker_client *client, struct block *block)
         return;
     size_t queued = net_conn_queued(client->conn);
     if (!queued || queued + block->len <= client->hub->settings.queue_max) {
-        net_conn_write_block(client->conn, block_ref(block), 0, NULL, NULL);
+        /* What is small is copied together: a block and its place in the queue would take many
+         * times its size. */
+        if (block->len < CLIENT_SMALL)
+            net_conn_write(client->conn, block->data, block->len);
+        else
+            net_conn_write_block(client->conn, block_ref(block), 0, NULL, NULL);
         return;
     }
     char name[240], size[24];

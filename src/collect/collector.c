@@ -143,9 +143,10 @@ static void collector_sink_up(void *ctx)
     if (!collector->stopping)
         net_timer_stop(collector->patience);
     if (!collector->env.budget) {
-        /* The sink's limits are known only now. The largest mail must fit into the budget. */
+        /* The sink's limits are known only now. Some of the largest mails must fit
+         * into the budget side by side, or one that trickles in would stop them all. */
         struct collector_settings *settings = &collector->env.settings;
-        size_t largest = 2 * collector->env.sink->max_payload;
+        size_t largest = 4 * (collector->env.sink->headroom + collector->env.sink->max_payload);
         collector->env.budget =
             budget_new(collector->env.loop,
                        settings->memory_budget > largest ? settings->memory_budget : largest,

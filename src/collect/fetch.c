@@ -10,6 +10,10 @@
 enum {
     FETCH_COMMAND_BYTES = 1 << 20, /* of mail asked for with one of them */
     FETCH_SIZES_AHEAD = 500,       /* below so many known sizes, the next ones are asked for */
+    /* What tells a server that makes mail up from one where mail comes and goes. */
+    FETCH_STRAYS_MAX = 100,
+    FETCH_BARREN_MAX = 5000,
+    FETCH_REFUSED_MAX = 100,
 };
 
 static void fetch_granted(struct budget_waiter *waiter);
@@ -105,7 +109,7 @@ static void fetch_begin_body(struct fetch *fetch, size_t reserved)
     if (!fetch->encoder)
         fetch->encoder =
             payload_encoder_new(env->settings.payload, env->sink->headroom, env->sink->max_payload);
-    payload_encoder_begin(fetch->encoder, reserved);
+    payload_encoder_begin(fetch->encoder, fetch->announced);
 }
 
 static void fetch_granted(struct budget_waiter *waiter)
@@ -115,16 +119,29 @@ static void fetch_granted(struct budget_waiter *waiter)
     fetch->folder->events->resume(fetch->folder->ctx);
 }
 
+static bool fetch_awaits_body(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < FETCH_COMMANDS; i++)
+        if (fetch->body_commands[i])
+            return true;
+    return false;
+}
+
 /* An announced body: reserves memory for it before its first byte is kept. */
 static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
 {
     struct collect_env *env = fetch->folder->env;
+    if (!fetch_awaits_body(fetch)) {
+        folder_give_up(fetch->folder, "the server sends mails that nobody asked for");
+        return true;
+    }
     fetch_drop_body(fetch);
-    uint64_t most = env->sink->headroom + env->sink->max_payload;
-    /* Escapes make a usual mail a sixteenth longer. What turns out to need more is counted when
-     * it is whole; the limit of a frame bounds the difference. */
-    uint64_t want = size + size / 16 + env->sink->headroom + 512;
-    size_t reserve = (size_t)(want < most ? want : most);
+    fetch->announced = size;
+    /* Escapes make a usual mail an eighth longer at most; what needs more is counted as it grows.
+     * A body that can only turn out too large is hashed, and keeps nothing. */
+    size_t reserve = env->sink->headroom + 512;
+    if (size <= env->sink->max_payload)
+        reserve += (size_t)(size + size / 8);
     if (!budget_request(env->budget, &fetch->waiter, reserve))
         return false;
     fetch_begin_body(fetch, reserve);
@@ -142,6 +159,16 @@ static void fetch_too_large(struct fetch *fetch, uint32_t uid)
     folder_hold(fetch->folder, uid, fetch->result.sha256, env->hold_limit, why);
 }
 
+static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len)
+{
+    payload_encoder_add(fetch->encoder, data, len);
+    size_t held = payload_encoder_held(fetch->encoder);
+    if (held > fetch->reserved) {
+        budget_adjust(fetch->folder->env->budget, fetch->reserved, held);
+        fetch->reserved = held;
+    }
+}
+
 /* A whole mail with a name: deliver it, or record why not. */
 static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
 {
@@ -149,6 +176,7 @@ static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
     uint32_t uid = item->uid;
     bool foreign_deleted = item->foreign_deleted;
     worklist_remove(&folder->work, item);
+    fetch->barren = fetch->refused = 0;
     if (fetch->result.too_large) {
         fetch_too_large(fetch, uid);
     } else if (folder_recognise(folder, fetch->result.sha256)) {
@@ -181,13 +209,17 @@ static void fetch_sized(struct work_item *item, const struct imap_fetch *said)
 static void fetch_named(struct fetch *fetch, const struct imap_fetch *said)
 {
     struct work_item *item = said->uid ? worklist_find(&fetch->folder->work, said->uid) : NULL;
+    bool wanted = item && item->state == WORK_ASKED;
     if (item && item->state == WORK_SIZING) {
         fetch_sized(item, said);
-    } else if (item && item->state == WORK_ASKED) {
+    } else if (wanted) {
         item->answered = true;
         if (said->has_body && fetch->have_body)
             fetch_take_mail(fetch, item);
     }
+    fetch->nameless = fetch->nameless || (said->has_body && !said->uid);
+    if (said->has_body && !wanted && ++fetch->strays > FETCH_STRAYS_MAX)
+        folder_give_up(fetch->folder, "the server sends mails that nobody asked for");
     fetch_drop_body(fetch);
 }
 
@@ -197,7 +229,7 @@ bool fetch_data(struct fetch *fetch, const struct imap_response *response)
     case IMAP_RESPONSE_BODY_BEGIN:
         return fetch_body_announced(fetch, response->number);
     case IMAP_RESPONSE_BODY_DATA:
-        payload_encoder_add(fetch->encoder, response->data, response->data_len);
+        fetch_body_came(fetch, response->data, response->data_len);
         return true;
     case IMAP_RESPONSE_BODY_END:
         payload_encoder_finish(fetch->encoder, &fetch->frame, &fetch->result);
@@ -209,6 +241,22 @@ bool fetch_data(struct fetch *fetch, const struct imap_response *response)
     }
 }
 
+static void fetch_count_barren(struct fetch *fetch)
+{
+    if (++fetch->barren > FETCH_BARREN_MAX)
+        folder_fail_later(fetch->folder, "the server finds thousands of mails and gives out none");
+}
+
+/* Holds a mail that the server does not give out; but not one after the other for ever, as where
+ * the folder itself is broken. */
+static void fetch_hold_refused(struct fetch *fetch, uint32_t uid, const char *why)
+{
+    if (++fetch->refused > FETCH_REFUSED_MAX)
+        folder_fail_later(fetch->folder, why);
+    else
+        folder_hold(fetch->folder, uid, NULL, NULL, why);
+}
+
 /* A body did not come although it was asked for. Among others: it is asked for again, alone. */
 static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
                                const struct imap_event *event)
@@ -216,39 +264,45 @@ static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
     struct folder *folder = fetch->folder;
     uint32_t uid = item->uid;
     bool answered = item->answered;
+    bool limited = event->code == IMAP_CODE_MESSAGELIMIT;
     if (!item->alone) {
         item->state = WORK_SIZED;
         item->command = 0;
-        item->alone = event->code != IMAP_CODE_MESSAGELIMIT;
+        item->alone = !limited || item->limited;
+        item->limited = limited;
         return;
     }
     worklist_remove(&folder->work, item);
-    if (event->status != IMAP_OK && event->code != IMAP_CODE_EXPUNGEISSUED) {
+    if (limited || (event->status != IMAP_OK && event->code != IMAP_CODE_EXPUNGEISSUED)) {
         char why[320];
         snprintf(why, sizeof why, "the server does not give it out: %s %s",
                  imap_status_name(event->status), event->text);
-        folder_hold(folder, uid, NULL, NULL, why);
+        fetch_hold_refused(fetch, uid, why);
     } else if (answered) {
-        folder_hold(folder, uid, NULL, NULL, "the server gives it out without a body");
+        fetch_hold_refused(fetch, uid, "the server gives it out without a body");
+    } else if (fetch->nameless) {
+        fetch_hold_refused(fetch, uid, "the server gives it out without its UID");
+    } else {
+        /* Somebody expunged it while we looked. */
+        fetch_count_barren(fetch);
     }
-    /* Else it was expunged by somebody while we looked. */
 }
 
 /* A size did not come. */
 static void fetch_missing_size(struct fetch *fetch, struct work_item *item,
                                const struct imap_event *event)
 {
-    if (event->status != IMAP_OK || item->answered) {
-        /* It is there, and its body may come all the same; it is asked for alone. */
+    bool limited = event->code == IMAP_CODE_MESSAGELIMIT;
+    if (event->status != IMAP_OK || item->answered || limited) {
+        /* It is there, and its body may come all the same; it is asked for alone, unless it is the
+         * number of mails that the server minds. */
         item->state = WORK_SIZED;
         item->command = 0;
-        item->alone = true;
+        item->alone = !limited;
         return;
     }
-    uint32_t uid = item->uid;
     worklist_remove(&fetch->folder->work, item);
-    if (event->code == IMAP_CODE_MESSAGELIMIT)
-        worklist_add(&fetch->folder->work, uid);
+    fetch_count_barren(fetch);
 }
 
 /* Refusals that are about the moment, not about a mail. */
@@ -276,5 +330,6 @@ int fetch_done(struct fetch *fetch, const struct imap_event *event, struct err *
         else
             fetch_missing_body(fetch, item, event);
     }
+    fetch->nameless = fetch->nameless && fetch_awaits_body(fetch);
     return 1;
 }

@@ -24,9 +24,14 @@ struct fetch {
     struct folder *folder;
     struct payload_encoder *encoder; /* while bodies come */
     struct budget_waiter waiter;
-    size_t reserved; /* for the body in hand */
+    size_t reserved;    /* for the body in hand */
+    uint64_t announced; /* its size; 0: not known beforehand */
     bool has_slot;
-    bool have_body; /* a whole body, waiting for its FETCH to name it */
+    unsigned strays;  /* bodies that nobody asked for */
+    unsigned barren;  /* mails in a row that were asked for and did not come */
+    unsigned refused; /* mails in a row that the server would not give out */
+    bool nameless;    /* a body came without a UID */
+    bool have_body;   /* a whole body, waiting for its FETCH to name it */
     struct buf frame;
     struct payload_result result;
     uint32_t size_commands[FETCH_COMMANDS]; /* on their way; 0: free */

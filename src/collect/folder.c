@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "collect/env.h"
 #include "collect/journal.h"
 #include "collect/mail.h"
 #include "collect/plan.h"
+
+enum {
+    FOLDER_SURPLUS = 1000
+};
 
 void folder_init(struct folder *folder, struct collect_env *env,
                  const struct collect_account *account, struct collect_report *report,
@@ -59,6 +64,19 @@ static void folder_fail(struct folder *folder, const struct err *err)
     folder->err = *err;
 }
 
+void folder_give_up(struct folder *folder, const char *why)
+{
+    folder->state = FOLDER_FAILED;
+    folder->flooded = true;
+    err_set(&folder->err, ERR_GIVE_UP, "%s", why);
+}
+
+void folder_fail_later(struct folder *folder, const char *why)
+{
+    folder->state = FOLDER_FAILED;
+    err_set(&folder->err, ERR_RETRY_LATER, "%s", why);
+}
+
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
                  const char *mailbox, const char *target)
 {
@@ -70,7 +88,10 @@ void folder_open(struct folder *folder, struct imap_session *session, const char
     folder->uidvalidity = 0;
     folder->exists = 0;
     folder->search_answered = false;
+    folder->search_whole = false;
+    folder->looked_at_all = false;
     folder->flooded = false;
+    folder->uids_change = false;
     folder->present_command = 0;
     marks_attach(&folder->marks, session, target);
     /* The search goes out behind SELECT without waiting for it: a round trip less. Should SELECT
@@ -98,9 +119,19 @@ static void folder_plan(struct folder *folder)
         return;
     struct imap_uidset selected = {0};
     found_take(&folder->found, &selected);
+    /* Mail may have come since SELECT, but not that much. */
+    if (imap_uidset_size(&selected) > folder->exists + FOLDER_SURPLUS) {
+        imap_uidset_release(&selected);
+        folder_fail_later(folder, "the server finds more mails than it says there are");
+        return;
+    }
     plan_work(folder, &selected);
     folder->report->found += imap_uidset_size(&folder->work.pending);
-    if (folder->known.count && folder->env->settings.fetch_all)
+    /* What is forgotten by mistake is delivered again: a result that is short of what SELECT said
+     * is not believed. */
+    folder->looked_at_all = folder->env->settings.fetch_all && folder->search_whole &&
+                            imap_uidset_size(&selected) >= folder->exists;
+    if (folder->looked_at_all)
         plan_forget_absent(folder, &selected);
     imap_uidset_release(&selected);
     folder->state = FOLDER_WORKING;
@@ -147,6 +178,12 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
     }
     if (event->code == IMAP_CODE_READ_ONLY && marks_writes(&folder->marks))
         folder_warn(folder, "the server opened it read-only: delivered mails cannot be marked");
+    /* Where UIDs name nothing beyond this session, they get a UIDVALIDITY of our own that no
+     * session had before: mails are then recognised by their hash alone. */
+    while (!folder->uidvalidity || folder->uids_change) {
+        random_bytes(&folder->uidvalidity, sizeof folder->uidvalidity);
+        folder->uids_change = false;
+    }
     folder->state = FOLDER_LOADING;
     folder->loads++;
     journal_load(folder->env->journal, folder->account->label, folder->name, folder->uidvalidity,
@@ -165,7 +202,8 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
         folder_fail(folder, &err);
         return;
     }
-    if (event->code == IMAP_CODE_MESSAGELIMIT)
+    folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
+    if (!folder->search_whole)
         folder_warn(folder, "the server limited the search: the rest comes with the next run");
     folder->search_answered = true;
     folder_plan(folder);
@@ -205,7 +243,6 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
  * own, which is issued when all others are answered. */
 static void folder_search_data(struct folder *folder, const struct imap_response *response)
 {
-    struct err err;
     bool room = true;
     if (marks_looking(&folder->marks))
         room = marks_found_deleted(&folder->marks, response);
@@ -215,9 +252,16 @@ static void folder_search_data(struct folder *folder, const struct imap_response
         room = found_add(&folder->present, response);
     if (room)
         return;
-    err_set(&err, ERR_GIVE_UP, "the server finds more mails than any mailbox holds");
-    folder_fail(folder, &err);
-    folder->flooded = true;
+    folder_give_up(folder, "the server finds more mails than any mailbox holds");
+}
+
+static void folder_opening_status(struct folder *folder, const struct imap_response *response)
+{
+    /* RFC 9051 section 9: nz-number, of 32 bits. Anything else names nothing. */
+    if (response->code == IMAP_CODE_UIDVALIDITY && response->number <= UINT32_MAX)
+        folder->uidvalidity = (uint32_t)response->number;
+    else if (response->code == IMAP_CODE_UIDNOTSTICKY)
+        folder->uids_change = true;
 }
 
 bool folder_data(struct folder *folder, const struct imap_response *response)
@@ -231,8 +275,8 @@ bool folder_data(struct folder *folder, const struct imap_response *response)
         folder->exists = response->number;
         return true;
     case IMAP_RESPONSE_STATUS:
-        if (response->code == IMAP_CODE_UIDVALIDITY && folder->state == FOLDER_OPENING)
-            folder->uidvalidity = (uint32_t)response->number;
+        if (folder->state == FOLDER_OPENING)
+            folder_opening_status(folder, response);
         return true;
     case IMAP_RESPONSE_BODY_BEGIN:
     case IMAP_RESPONSE_BODY_DATA:
@@ -252,7 +296,7 @@ static void folder_finish(struct folder *folder)
     if (folder->known.old_count) {
         /* When every mail of the folder was looked at, what was not met again is gone; else no
          * more of them can be left than there are mails. */
-        uint64_t keep = folder->env->settings.fetch_all ? 0 : folder->exists;
+        uint64_t keep = folder->looked_at_all ? 0 : folder->exists;
         journal_prune_old(folder->env->journal, folder->known.id, (size_t)keep);
     }
     folder_forget(folder);
@@ -285,6 +329,12 @@ void folder_record(struct folder *folder, const struct state_change *change)
 void folder_hold(struct folder *folder, uint32_t uid, const uint8_t *sha256, const char *limit,
                  const char *why)
 {
+    const struct state_mail *known = state_folder_find(&folder->known, uid);
+    if (known && known->kind == STATE_DELIVERED) {
+        /* Only --again asks for such a mail; that it was delivered stays on record. */
+        folder_warn(folder, "a mail that was delivered before could not be sent again");
+        return;
+    }
     struct state_change change = {.type = STATE_ADD_HELD, .uid = uid, .note = why, .limit = limit};
     if (sha256)
         memcpy(change.sha256, sha256, sizeof change.sha256);

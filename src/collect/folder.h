@@ -58,7 +58,10 @@ struct folder {
     uint32_t search_command;  /* what is to be fetched */
     uint32_t present_command; /* what of the known is still there */
     bool search_answered;
-    bool flooded; /* FAILED: the server talks without an end, give the connection up */
+    bool search_whole;  /* no limit of the server's cut its result off */
+    bool looked_at_all; /* every mail of the folder was among those found */
+    bool flooded;       /* FAILED: the server talks without an end, give the connection up */
+    bool uids_change;   /* UIDNOTSTICKY (RFC 4315): they mean nothing in the next session */
     uint32_t uidvalidity;
     uint64_t exists;
     struct found found;   /* of search_command */
@@ -105,6 +108,9 @@ void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_out
                          const struct err *err);
 void folder_record(struct folder *folder, const struct state_change *change);
 void folder_warn(struct folder *folder, const char *text);
+/* For fetch.c: the folder has FAILED; with _give_up() the connection is of no use, either. */
+void folder_give_up(struct folder *folder, const char *why);
+void folder_fail_later(struct folder *folder, const char *why);
 /* For fetch.c: a mail cannot be delivered: record why. `sha256` NULL: it was never read whole. */
 void folder_hold(struct folder *folder, uint32_t uid, const uint8_t *sha256, const char *limit,
                  const char *why);

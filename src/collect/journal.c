@@ -97,7 +97,8 @@ static void journal_report(struct journal *journal, struct journal_task *task)
         task->loaded_cb(task->owner, task->result < 0 ? NULL : &task->loaded, &task->err);
         return;
     }
-    if (task->result < 0) {
+    /* A prune that failed leaves hashes for the next run to prune. */
+    if (task->result < 0 && task->type == JOURNAL_COMMIT) {
         journal->failed = true;
         journal->events->failed(journal->ctx, &task->err);
         return;

@@ -6,9 +6,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "collect/env.h"
 #include "collect/folder.h"
 #include "collect/names.h"
+#include "imap/refusal.h"
 #include "net/conn.h"
 #include "net/loop.h"
 
@@ -17,8 +19,10 @@ enum {
     MAILBOX_RETRY_FIRST = 1000,
     MAILBOX_RETRY_MOST = 15000,
     MAILBOX_LEAVE_DEADLINE = 5000,
-    MAILBOX_TALK = 100,     /* signs of life between two answers */
-    MAILBOX_TRICKLE = 4096, /* bytes of a body within a deadline, at least */
+    MAILBOX_TALK = 20,         /* untagged lines that are a sign of life, between two answers */
+    MAILBOX_TRICKLE = 65536,   /* bytes of bodies within a deadline, at least */
+    MAILBOX_ATTEMPTS_ALL = 20, /* in a pass, even with progress */
+    MAILBOX_ALERTS = 3,
 };
 
 enum mailbox_state {
@@ -77,7 +81,9 @@ struct mailbox {
     size_t trickle;  /* bytes of body since then */
     unsigned talk;   /* untagged responses that set it anew, since the last answer or body */
 
-    unsigned attempts;        /* in a row that made no progress */
+    unsigned attempts; /* in a row that made no progress */
+    unsigned attempts_all;
+    unsigned alerts;          /* told so far */
     uint64_t progress_before; /* delivered when this attempt began */
     msec_t pause;             /* the server asked for, before the next attempt */
     bool stopping;
@@ -251,7 +257,7 @@ static void mailbox_next_folder(struct mailbox *mailbox)
 /* Goes on when the current folder is through. */
 static void mailbox_step(struct mailbox *mailbox)
 {
-    if (mailbox->state != MAILBOX_COLLECTING)
+    if (mailbox->state != MAILBOX_COLLECTING || mailbox->stalled)
         return;
     struct folder *folder = &mailbox->folders[mailbox->current];
     if (folder->state != FOLDER_FINISHED && folder->state != FOLDER_FAILED)
@@ -320,9 +326,12 @@ static void mailbox_checked(struct mailbox *mailbox, const struct imap_event *ev
     folder->state = FOLDER_FINISHED;
     if (event->status != IMAP_OK) {
         folder->state = FOLDER_FAILED;
+        /* A special use's name is the server's. */
+        char safe[100];
+        const char *name = mailbox->names[mailbox->current].name;
         err_set(&folder->err, ERR_GIVE_UP, "folder %s: the server answered %s %s",
-                mailbox->names[mailbox->current].name, imap_status_name(event->status),
-                event->text);
+                text_escape_utf8(safe, sizeof safe, name, strlen(name)),
+                imap_status_name(event->status), event->text);
     }
     mailbox_next_folder(mailbox);
 }
@@ -344,8 +353,20 @@ static void mailbox_done(struct mailbox *mailbox, const struct imap_event *event
     }
 }
 
+/* "Must be presented to the user" (RFC 9051 section 7.1). */
+static void mailbox_alert(struct mailbox *mailbox, const struct imap_response *response)
+{
+    char words[200];
+    if (mailbox->alerts++ < MAILBOX_ALERTS)
+        log_warning(&mailbox->scope, "the server alerts: %s",
+                    imap_refusal_words(words, sizeof words, response, mailbox->account->user,
+                                       mailbox->account->password));
+}
+
 static void mailbox_data(struct mailbox *mailbox, const struct imap_response *response)
 {
+    if (response->type == IMAP_RESPONSE_STATUS && response->code == IMAP_CODE_ALERT)
+        mailbox_alert(mailbox, response);
     if (mailbox->state == MAILBOX_COLLECTING) {
         struct folder *folder = &mailbox->folders[mailbox->current];
         mailbox->stalled = !folder_data(folder, response);
@@ -534,32 +555,51 @@ static void mailbox_finish(struct mailbox *mailbox, const struct err *err)
     mailbox->finished(mailbox->ctx);
 }
 
-/* The first folder that could not be worked on, or NULL. */
+/* The trouble of a folder that could not be worked on, of one where it may pass if there is any;
+ * or NULL. */
 static const struct err *mailbox_folder_trouble(struct mailbox *mailbox)
 {
-    for (size_t i = 0; i < mailbox->account->folder_count; i++)
-        if (mailbox->folders[i].state == FOLDER_FAILED)
-            return &mailbox->folders[i].err;
-    return NULL;
+    const struct err *found = NULL;
+    for (size_t i = 0; i < mailbox->account->folder_count; i++) {
+        const struct folder *folder = &mailbox->folders[i];
+        if (folder->state == FOLDER_FAILED && (!found || found->action == ERR_GIVE_UP))
+            found = &folder->err;
+    }
+    return found;
+}
+
+/* Folders whose trouble may pass are worked on again by the next attempt. */
+static void mailbox_reopen_folders(struct mailbox *mailbox)
+{
+    for (size_t i = 0; i < mailbox->account->folder_count; i++) {
+        struct folder *folder = &mailbox->folders[i];
+        if (folder->state == FOLDER_FAILED && folder->err.action != ERR_GIVE_UP)
+            folder->state = FOLDER_IDLE;
+    }
 }
 
 /* Nothing is in flight any more: how does it go on? */
 static void mailbox_decide(struct mailbox *mailbox)
 {
-    if (!mailbox->trouble) {
-        mailbox_finish(mailbox, mailbox_folder_trouble(mailbox));
+    const struct err *folder_trouble = mailbox_folder_trouble(mailbox);
+    if (!mailbox->trouble && !folder_trouble) {
+        mailbox_finish(mailbox, NULL);
         return;
     }
+    if (!mailbox->trouble)
+        mailbox->why = *folder_trouble;
     if (mailbox->report->delivered > mailbox->progress_before)
         mailbox->attempts = 0;
     /* A server that wants to be left alone for longer than a pass waits gets its peace. */
     if (mailbox->stopping || mailbox->why.action == ERR_GIVE_UP ||
-        mailbox->pause > MAILBOX_RETRY_MOST || ++mailbox->attempts >= MAILBOX_ATTEMPTS) {
+        mailbox->pause > MAILBOX_RETRY_MOST || ++mailbox->attempts >= MAILBOX_ATTEMPTS ||
+        ++mailbox->attempts_all >= MAILBOX_ATTEMPTS_ALL) {
         mailbox_finish(mailbox, &mailbox->why);
         return;
     }
     log_warning(&mailbox->scope, "%s; trying again", mailbox->why.text);
     mailbox->report->err = mailbox->why;
+    mailbox_reopen_folders(mailbox);
     mailbox_enter(mailbox, MAILBOX_WAITING);
     mailbox->retry = net_timer_new(mailbox->env->loop, mailbox_retry, mailbox);
     msec_t pause = random_backoff(mailbox->attempts - 1, MAILBOX_RETRY_FIRST, MAILBOX_RETRY_MOST);

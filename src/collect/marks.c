@@ -34,6 +34,7 @@ void marks_release(struct marks *marks)
 void marks_attach(struct marks *marks, struct imap_session *session, const char *target)
 {
     marks->session = session;
+    marks->refused = false;
     marks->target = target;
 }
 
@@ -187,17 +188,21 @@ static void marks_record(struct marks *marks, struct imap_uidset *set, enum stat
 static void marks_refuse(struct marks *marks, const char *what, const struct imap_event *event)
 {
     marks->refused = true;
-    err_set(&marks->err, ERR_GIVE_UP, "delivered mails could not be %s: the server answered %s %s",
-            what, imap_status_name(event->status), event->text);
+    bool busy = event->code == IMAP_CODE_UNAVAILABLE || event->code == IMAP_CODE_INUSE ||
+                event->code == IMAP_CODE_LIMIT || event->code == IMAP_CODE_THROTTLED;
+    err_set(&marks->err, busy ? ERR_RETRY_LATER : ERR_GIVE_UP,
+            "delivered mails could not be %s: the server answered %s %s", what,
+            imap_status_name(event->status), event->text);
     marks_enter(marks, MARKS_IDLE);
 }
 
-/* Is all that is \Deleted in the folder ours? */
+/* Is what is \Deleted in the folder just what we flagged? An answer without ours is not the whole
+ * answer, and others may be missing from it as well. */
 static bool marks_all_ours(struct marks *marks)
 {
     struct imap_uidset deleted = {0};
     found_take(&marks->deleted, &deleted);
-    bool ours = true;
+    bool ours = imap_uidset_size(&deleted) == imap_uidset_size(&marks->flagged);
     for (size_t i = 0; i < deleted.count && ours; i++)
         for (uint64_t uid = deleted.ranges[i].first; uid <= deleted.ranges[i].last && ours; uid++)
             ours = imap_uidset_contains(&marks->flagged, (uint32_t)uid);
@@ -220,9 +225,9 @@ static void marks_deleted_done(struct marks *marks)
     marks_enter(marks, MARKS_IDLE);
 }
 
-static void marks_looked(struct marks *marks)
+static void marks_looked(struct marks *marks, enum imap_code code)
 {
-    if (marks_all_ours(marks)) {
+    if (marks_all_ours(marks) && code != IMAP_CODE_MESSAGELIMIT) {
         marks_enter(marks, MARKS_SWEEPING);
         return;
     }
@@ -231,7 +236,7 @@ static void marks_looked(struct marks *marks)
     marks_enter(marks, MARKS_IDLE);
 }
 
-static void marks_succeeded(struct marks *marks)
+static void marks_succeeded(struct marks *marks, enum imap_code code)
 {
     switch (marks->state) {
     case MARKS_STORING:
@@ -256,7 +261,7 @@ static void marks_succeeded(struct marks *marks)
         marks_deleted_done(marks);
         break;
     case MARKS_LOOKING:
-        marks_looked(marks);
+        marks_looked(marks, code);
         break;
     case MARKS_SWEEPING:
         marks_record(marks, &marks->flagged, STATE_FORGET, NULL);
@@ -282,7 +287,7 @@ void marks_done(struct marks *marks, const struct imap_event *event)
         [MARKS_SWEEPING] = "expunged",
     };
     if (event->status == IMAP_OK)
-        marks_succeeded(marks);
+        marks_succeeded(marks, event->code);
     else if ((marks->state == MARKS_MOVING || marks->state == MARKS_COPYING) &&
              event->code == IMAP_CODE_TRYCREATE && !marks->created)
         marks_enter(marks, MARKS_CREATING);

@@ -87,25 +87,21 @@ bool worklist_next_sizes(struct worklist *list, struct buf *set)
         return false;
 
     struct imap_uidset chosen = {0};
-    for (size_t n = 0; n < WORK_SIZES && list->pending.count; n++) {
-        uint32_t uid = imap_uidset_take_first(&list->pending);
-        imap_uidset_add(&chosen, uid, uid);
+    uint32_t room = WORK_SIZES;
+    for (size_t i = 0; i < list->pending.count && room; i++) {
+        struct imap_range range = list->pending.ranges[i];
+        if (range.last - range.first >= room)
+            range.last = range.first + room - 1;
+        room -= range.last - range.first + 1;
+        imap_uidset_add(&chosen, range.first, range.last);
     }
-    struct imap_uidset left = {0};
-    for (size_t i = 0; i < chosen.count; i++)
-        imap_uidset_add(&left, chosen.ranges[i].first, chosen.ranges[i].last);
-    imap_uidset_take_text(&left, set, WORK_SET_OCTETS);
-
-    /* What did not fit into the command goes back. */
-    uint32_t uid;
-    while ((uid = imap_uidset_take_first(&chosen))) {
-        if (imap_uidset_contains(&left, uid))
-            worklist_add(list, uid);
-        else if (!worklist_find(list, uid))
+    /* What did not fit into the command stays where it is: nothing is ever put back. */
+    for (uint64_t n = imap_uidset_take_text(&chosen, set, WORK_SET_OCTETS); n; n--) {
+        uint32_t uid = imap_uidset_take_first(&list->pending);
+        if (!worklist_find(list, uid))
             worklist_insert(list, uid);
     }
     imap_uidset_release(&chosen);
-    imap_uidset_release(&left);
     return true;
 }
 

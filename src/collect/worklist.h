@@ -27,6 +27,7 @@ struct work_item {
     enum work_state state;
     bool foreign_deleted; /* carried \Deleted when we came */
     bool alone;           /* is asked for in a command of its own: failed among others */
+    bool limited;         /* the server's limit of messages (RFC 9738) left it out once */
     bool answered;        /* a FETCH with its UID came, without a body */
 };
 

@@ -12,6 +12,8 @@
 struct imap_session {
     struct imap_parser *parser;
     struct imap_login login;
+    const char *user; /* the caller's */
+    const char *password;
     struct imap_commands commands;
     uint64_t pause;
     bool over;     /* refused, attacked or broken: only failures from here on */
@@ -24,6 +26,8 @@ struct imap_session *imap_session_new(const struct imap_session_settings *settin
 {
     struct imap_session *session = mem_new(struct imap_session);
     session->parser = imap_parser_new(&settings->limits);
+    session->user = settings->user;
+    session->password = settings->password;
     imap_login_init(&session->login, settings);
     return session;
 }
@@ -65,14 +69,15 @@ static int imap_session_event(struct imap_event *event, enum imap_event_type typ
 }
 
 /* An event that carries a status response's code and words. */
-static int imap_session_status_event(struct imap_event *event, enum imap_event_type type,
+static int imap_session_status_event(const struct imap_session *session, struct imap_event *event,
+                                     enum imap_event_type type,
                                      const struct imap_response *response)
 {
     imap_session_event(event, type);
     event->status = response->status;
     event->code = response->code;
     event->code_number = response->number;
-    text_escape(event->text, sizeof event->text, response->text, response->text_len);
+    imap_refusal_words(event->text, sizeof event->text, response, session->user, session->password);
     return 1;
 }
 
@@ -145,7 +150,7 @@ static int imap_session_tagged(struct imap_session *session, struct imap_event *
         int step = imap_login_answered(&session->login, &session->commands, kind, response, err);
         return imap_session_step(session, step, event, err);
     }
-    imap_session_status_event(event, IMAP_EVENT_DONE, response);
+    imap_session_status_event(session, event, IMAP_EVENT_DONE, response);
     event->command = number;
     return 1;
 }
@@ -201,7 +206,7 @@ static int imap_session_untagged(struct imap_session *session, struct imap_event
     if (status && response->status == IMAP_BYE) {
         bool again = session->bye;
         session->bye = true;
-        return again ? 0 : imap_session_status_event(event, IMAP_EVENT_BYE, response);
+        return again ? 0 : imap_session_status_event(session, event, IMAP_EVENT_BYE, response);
     }
     return imap_session_data_event(event, response);
 }

@@ -37,8 +37,10 @@ enum imap_auth {
 struct imap_session_settings {
     enum imap_security security;
     enum imap_auth auth;
-    const char *user;     /* copied; wiped, as the password, by READY */
-    const char *password; /* copied */
+    /* Copied, and the copies wiped by READY. The caller's own must outlive the session all the
+     * same: a server that echoes the password later is not quoted. */
+    const char *user;
+    const char *password;
     struct imap_limits limits;
 };
 

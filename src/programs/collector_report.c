@@ -52,7 +52,7 @@ char *report_progress(char *out, size_t cap, const struct collector *collector,
             (size_t)snprintf(out + used, cap - used, ", %llu held", (unsigned long long)sum.held);
     const char *troubled = report_troubled(collector, accounts, count);
     if (troubled && used < cap)
-        snprintf(out + used, cap - used, ", %zu failed (%s)", sum.failed,
+        snprintf(out + used, cap - used, ", %zu failed, trouble with %s", sum.failed,
                  text_escape_utf8(label, sizeof label, troubled, strlen(troubled)));
     return out;
 }
@@ -92,14 +92,23 @@ static void report_pad(FILE *out, const char *text, int width)
     fprintf(out, "%s%*s", text, width - report_columns(text), "");
 }
 
+/* The last fence before a terminal: errors carry peers' words, escaped where they came in. */
+static void report_put(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        fputc((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text, out);
+}
+
 static void report_row(FILE *out, const char *label, int width, const struct report_sum *sum,
                        const char *result)
 {
     char bytes[16];
     report_pad(out, label, width);
-    fprintf(out, " %10llu %10llu %6llu %9s  %s\n", (unsigned long long)sum->found,
+    fprintf(out, " %10llu %10llu %6llu %9s  ", (unsigned long long)sum->found,
             (unsigned long long)sum->delivered, (unsigned long long)sum->held,
-            num_format_bytes(bytes, sizeof bytes, sum->bytes), result);
+            num_format_bytes(bytes, sizeof bytes, sum->bytes));
+    report_put(out, result);
+    fputc('\n', out);
 }
 
 static const char *report_result(const struct collect_report *report)
@@ -155,7 +164,9 @@ static void report_check_row(FILE *out, const struct collect_report *report)
     const struct collect_check *check = &report->check;
     char caps[120], issuer[48];
     if (report->phase != COLLECT_DONE) {
-        fprintf(out, "  %s\n", report_result(report));
+        fputs("  ", out);
+        report_put(out, report_result(report));
+        fputc('\n', out);
         return;
     }
     report_caps(caps, sizeof caps, check->caps);
@@ -185,5 +196,7 @@ void report_check(FILE *out, const struct collector *collector,
     }
     struct report_sum sum = report_add_up(collector, count);
     fprintf(out, "%zu of %zu mailboxes ok\n", sum.done, count);
-    fprintf(out, "broker: %s: %s\n", broker, broker_err ? broker_err->text : "ok");
+    fprintf(out, "broker: %s: ", broker);
+    report_put(out, broker_err ? broker_err->text : "ok");
+    fputc('\n', out);
 }

@@ -355,6 +355,9 @@ static void program_show_result(const struct program *program)
 
 static void program_release(struct program *program)
 {
+    /* It ends now anyway, with its result: a signal must not change that. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     sink_free(program->sink);
     collector_free(program->collector);
     state_free(program->state);

@@ -1,27 +1,22 @@
 """Cyrus IMAP on free loopback ports with data of its own; runs as root or as any user."""
 import grp
-import os
-import pathlib
-import pwd
 import shutil
 import subprocess
-import tempfile
 
-from peers.imap_server import ImapServer, let_others_enter, unpacked, unpacked_environment
-from peers.process import ProcessGroup, free_port
+from peers.imap_server import ImapServer, unpacked, unpacked_environment
 
 _IMAPD = """
 cyrus_user: {user}
 cyrus_group: {group}
 servername: localhost
-configdirectory: {short}
+configdirectory: {directory}/lib
 partition-default: {directory}/mail
 defaultpartition: default
 proc_path: {directory}/proc
 mboxname_lockpath: {directory}/lock
-lmtpsocket: {short}/socket/lmtp
-idlesocket: {short}/socket/idle
-notifysocket: {short}/socket/notify
+lmtpsocket: {directory}/lib/socket/lmtp
+idlesocket: {directory}/lib/socket/idle
+notifysocket: {directory}/lib/socket/notify
 altnamespace: yes
 unixhierarchysep: yes
 autocreate_quota: 0
@@ -63,41 +58,26 @@ class Cyrus(ImapServer):
     hard_folders = ("par(en)", "\U0001f600", "~x", "#x")
 
     def __init__(self, directory, certs, users):
-        self.directory = pathlib.Path(directory)
-        self.certs = certs
-        self.users = dict(users)
-        self.port, self.tls_port = free_port(), free_port()
         binaries = unpacked("usr/lib/cyrus/bin")
-        # The path of a Unix socket has at most 107 bytes, the test's directory may have more.
-        self._short = pathlib.Path(tempfile.mkdtemp(prefix="cyrus-"))
-        (self._short / "socket").mkdir()
-        owner = pwd.getpwnam("mail") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        for part in ("mail", "proc", "lock"):
-            (self.directory / part).mkdir(parents=True)
-        shutil.copy(certs.cert, self.directory / "server.pem")
-        shutil.copy(certs.key, self.directory / "server.key")
-        imapd, master = self.directory / "imapd.conf", self.directory / "cyrus.conf"
+        super().__init__(directory, certs, users)
+        for part in ("lib/socket", "mail", "proc", "lock"):
+            (self.data / part).mkdir(parents=True)
+        shutil.copy(certs.cert, self.data / "server.pem")
+        shutil.copy(certs.key, self.data / "server.key")
+        imapd, master = self.data / "imapd.conf", self.data / "cyrus.conf"
         imapd.write_text(_IMAPD.format(
-            user=owner.pw_name, group=grp.getgrgid(owner.pw_gid).gr_name,
-            directory=self.directory, short=self._short))
+            user=self.owner.pw_name, group=grp.getgrgid(self.owner.pw_gid).gr_name,
+            directory=self.data))
         master.write_text(_MASTER.format(bin=binaries, imapd=imapd, port=self.port,
                                          tls_port=self.tls_port))
         for user, password in self.users.items():
             self._add(user, password)
-        if os.geteuid() == 0:
-            let_others_enter(self.directory)
-            subprocess.run(["chown", "-R", f"{owner.pw_uid}:{owner.pw_gid}", self.directory,
-                            self._short], check=True)
-        self._process = ProcessGroup(
-            [binaries / "master", "-D", "-C", imapd, "-M", master, "-p", self.directory / "pid"],
-            self.directory / "out.log", env=unpacked_environment())
-        self.await_port(self.tls_port, self._process)
+        self.give_away(self.data)
+        process = self.start([binaries / "master", "-D", "-C", imapd, "-M", master,
+                              "-p", self.data / "pid"], env=unpacked_environment())
+        self.await_port(self.tls_port, process)
 
     def _add(self, user, password):
         subprocess.run([unpacked("usr/sbin/saslpasswd2"), "-p", "-c", "-f",
-                        self.directory / "sasldb", "-u", "localhost", user],
+                        self.data / "sasldb", "-u", "localhost", user],
                        input=password.encode(), env=unpacked_environment(), check=True)
-
-    def stop(self):
-        self._process.stop()
-        shutil.rmtree(self._short)

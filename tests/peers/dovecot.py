@@ -1,14 +1,9 @@
 """Dovecot on free loopback ports with data of its own; runs as root or as any user."""
 import grp
 import os
-import pathlib
-import pwd
 import shutil
-import signal
-import subprocess
 
-from peers.imap_server import ImapServer, let_others_enter
-from peers.process import ProcessGroup, free_port
+from peers.imap_server import ImapServer
 
 _CONFIG = """
 base_dir = {run}
@@ -84,44 +79,32 @@ class Dovecot(ImapServer):
 
     def __init__(self, directory, certs, users, mechanisms="plain login", no_plaintext="yes",
                  more=""):
-        self.directory = pathlib.Path(directory)
-        self.certs = certs
-        self.users = dict(users)
-        self.port, self.tls_port = free_port(), free_port()
-        self.mail = self.directory / "mail"
-        self.mail.mkdir(parents=True)
-        (self.directory / "run").mkdir()
+        super().__init__(directory, certs, users)
+        self.mail = self.data / "mail"
+        self.mail.mkdir()
+        (self.data / "run").mkdir()
+        me, group = self.owner.pw_name, grp.getgrgid(self.owner.pw_gid).gr_name
         root = os.geteuid() == 0
-        owner = pwd.getpwnam("mail") if root else pwd.getpwuid(os.geteuid())
-        self.owner = (owner.pw_uid, owner.pw_gid)
-        me = owner.pw_name
-        group = grp.getgrgid(owner.pw_gid).gr_name
-        passwd = self.directory / "passwd"
+        passwd = self.data / "passwd"
         passwd.write_text("".join(f"{user}:{{PLAIN.HEX}}{password.encode().hex()}::::::\n"
                                   for user, password in self.users.items()))
-        config = self.directory / "dovecot.conf"
+        passwd.chmod(0o644)
+        config = self.data / "dovecot.conf"
         config.write_text(_CONFIG.format(
-            run=self.directory / "run", log=self.directory / "dovecot.log",
+            run=self.data / "run", log=self.directory / "dovecot.log",
             cert=certs.cert, key=certs.key, no_plaintext=no_plaintext, mechanisms=mechanisms,
-            passwd=passwd, uid=self.owner[0], gid=self.owner[1], mail=self.mail,
-            port=self.port, tls_port=self.tls_port, more=more,
+            passwd=passwd, uid=self.owner.pw_uid, gid=self.owner.pw_gid,
+            mail=self.mail, port=self.port, tls_port=self.tls_port, more=more,
             users="" if root else f"default_login_user = {me}\ndefault_internal_user = {me}\n"
                                   f"default_internal_group = {group}\n",
             no_chroot="" if root else "chroot ="))
-        if root:
-            let_others_enter(self.directory)
-            shutil.chown(self.mail, *self.owner)
-            passwd.chmod(0o644)
-        self._process = ProcessGroup([self._binary(), "-F", "-c", config],
-                                     self.directory / "out.log")
-        self.await_port(self.tls_port, self._process, self.directory / "dovecot.log")
+        self.give_away(self.mail)
+        process = self.start([self._binary(), "-F", "-c", config])
+        self.await_port(self.tls_port, process, self.directory / "dovecot.log")
 
     @staticmethod
     def _binary():
         return shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-
-    def stop(self):
-        self._process.stop(signal.SIGTERM)
 
     def fill(self, user, mails):
         """Puts mails (bytes) into the INBOX, straight into its Maildir: quicker than APPEND;
@@ -131,7 +114,5 @@ class Dovecot(ImapServer):
             (maildir / part).mkdir(parents=True, exist_ok=True)
         for number, mail in enumerate(mails, len(list(maildir.glob("[nc]*/*")))):
             (maildir / "new" / f"{1700000000 + number}.M{number}P1.test").write_bytes(mail)
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", f"{self.owner[0]}:{self.owner[1]}",
-                            str(self.mail / user)], check=True)
+        self.give_away(self.mail / user)
         return 0

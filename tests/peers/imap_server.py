@@ -2,12 +2,15 @@
 import imaplib
 import os
 import pathlib
+import pwd
 import re
+import shutil
 import ssl
+import subprocess
 import tempfile
 import unittest
 
-from peers.process import REPOSITORY, wait_for_port
+from peers.process import REPOSITORY, ProcessGroup, free_port, wait_for_port
 
 # Debian's packages of IMAP servers exclude each other: all but Dovecot are unpacked, not installed.
 _UNPACKED = pathlib.Path(os.environ.get("IMAP_COLLECTOR_SERVERS",
@@ -32,30 +35,57 @@ def unpacked_environment(**more):
             "LD_LIBRARY_PATH": ":".join(str(_UNPACKED / path) for path in directories), **more}
 
 
-def let_others_enter(directory):
-    """The servers' processes run as users of their own, and must get to what root's tests made; of
-    directories that were there before the tests, nothing is changed."""
-    temporary = pathlib.Path(tempfile.gettempdir()).resolve()
-    for path in [directory, *directory.parents]:
-        if path.stat().st_mode & 0o005 == 0o005 or path.stat().st_uid != 0:
-            continue
-        if temporary not in path.resolve().parents:
-            raise RuntimeError(f"servers run as users of their own, who may not enter {path}: "
-                               "set TMPDIR to a directory that all may enter")
-        path.chmod(path.stat().st_mode | 0o055)
+def _data_directory(name):
+    """A directory that all may enter. It is not below a test's own, which pytest closes to other
+    users, and whose path may be too long for Unix sockets (107 bytes)."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-")).resolve()
+    directory.chmod(0o755)
+    closed = [path for path in directory.parents if path.stat().st_mode & 0o001 == 0]
+    if closed and os.geteuid() == 0:
+        directory.rmdir()
+        raise RuntimeError(f"servers run as users of their own, who may not enter {closed[0]}: "
+                           "set TMPDIR to a directory that all may enter")
+    return directory
 
 
 class ImapServer:
     """self.port speaks IMAP with STARTTLS, self.tls_port IMAP over TLS; self.users has each
-    user's password. Of the class: its name, its hierarchy separator, whether all folders are below
-    INBOX, the mechanisms it offers, and names that users and folders may have there which are
-    hard to transport."""
+    user's password; logs are in self.directory, all else in self.data. Of the class: its name, its
+    hierarchy separator, whether all folders are below INBOX, the mechanisms it offers, and names
+    that users and folders may have there which are hard to transport."""
 
     separator = "/"
     below_inbox = False
     mechanisms = ("plain", "login")
     hard_users = ()
     hard_folders = ()
+
+    def __init__(self, directory, certs, users):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True)
+        self.certs = certs
+        self.users = dict(users)
+        self.port, self.tls_port = free_port(), free_port()
+        # Mail is handled by this user: servers refuse to do so as root.
+        self.owner = pwd.getpwnam("mail") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self.data = _data_directory(self.name)
+        self._processes = []
+
+    def start(self, argv, name="out", **popen):
+        """Starts one of the server's processes."""
+        self._processes.append(ProcessGroup(argv, self.directory / f"{name}.log", **popen))
+        return self._processes[-1]
+
+    def stop(self):
+        for process in reversed(self._processes):
+            process.stop()
+        shutil.rmtree(self.data)
+
+    def give_away(self, *paths):
+        """Hands files and folders over to self.owner, where that is another user."""
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", f"{self.owner.pw_uid}:{self.owner.pw_gid}", *paths],
+                           check=True)
 
     def folder(self, *parts):
         """The name of a folder of the user's own."""
