@@ -19,10 +19,26 @@ def program(name):
     return str(path)
 
 
+def _ports():
+    """Ports below those the kernel gives out by itself, which another socket could take between
+    the look and the server's start; each process has a hundred of its own."""
+    first = 10240 + os.getpid() % 200 * 100
+    while True:
+        yield from range(first, first + 100)
+
+
+_port = _ports()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in _port:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for_port(port, process=None, log=None, seconds=30):
