@@ -71,6 +71,12 @@ void budget_open(struct budget *budget, bool open)
     budget_changed(budget);
 }
 
+void budget_set_slots(struct budget *budget, size_t slots)
+{
+    budget->slots_max = slots;
+    budget_changed(budget);
+}
+
 bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t bytes)
 {
     /* Nobody overtakes the line: a large mail would wait for ever behind small ones. */

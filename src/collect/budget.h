@@ -23,6 +23,7 @@ struct budget_waiter {
 /* `bytes` of memory and `slots` mails in flight. It is closed at first. */
 struct budget *budget_new(struct net_loop *loop, size_t bytes, size_t slots);
 void budget_free(struct budget *budget);
+void budget_set_slots(struct budget *budget, size_t slots);
 /* Closed, it grants nothing: while the sink is down. */
 void budget_open(struct budget *budget, bool open);
 /* Reserves a slot and `bytes`. True: granted at once. False: `waiter` is in line, and is called,

@@ -14,8 +14,9 @@
 #include "net/loop.h"
 
 enum {
-    COLLECTOR_MEMORY = 8 << 20,
+    COLLECTOR_MEMORY = 4 << 20,
     COLLECTOR_IN_FLIGHT = 4000,
+    COLLECTOR_IN_FLIGHT_FIRST = 64, /* until the first delivery is on record */
     COLLECTOR_CONNECTIONS = 64,
     COLLECTOR_STEP_DEADLINE = 120000,
     COLLECTOR_SINK_PATIENCE_FIRST = 15000,
@@ -147,10 +148,11 @@ static void collector_sink_up(void *ctx)
          * into the budget side by side, or one that trickles in would stop them all. */
         struct collector_settings *settings = &collector->env.settings;
         size_t largest = 4 * (collector->env.sink->headroom + collector->env.sink->max_payload);
-        collector->env.budget =
-            budget_new(collector->env.loop,
-                       settings->memory_budget > largest ? settings->memory_budget : largest,
-                       settings->in_flight_max);
+        collector->env.budget = budget_new(
+            collector->env.loop,
+            settings->memory_budget > largest ? settings->memory_budget : largest,
+            settings->in_flight_max < COLLECTOR_IN_FLIGHT_FIRST ? settings->in_flight_max
+                                                                : COLLECTOR_IN_FLIGHT_FIRST);
         snprintf(collector->env.hold_limit, sizeof collector->env.hold_limit, "%s:%zu",
                  settings->payload == PAYLOAD_JSON ? "json" : "raw",
                  collector->env.sink->max_payload);

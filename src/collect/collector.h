@@ -28,7 +28,7 @@ struct collector_settings {
     bool check;     /* log in and look only: nothing is fetched, sent or changed */
     enum payload_format payload;
     size_t memory_budget;       /* bytes of mail in memory */
-    size_t in_flight_max;       /* mails offered to the sink and not settled: bounds duplicates */
+    size_t in_flight_max;       /* mails offered to the sink and not on record: bounds duplicates */
     size_t connections_max;     /* mailboxes worked on at a time */
     msec_t step_deadline;       /* for each answer of a server */
     msec_t sink_patience_first; /* for the sink to come up at the start … */

@@ -18,6 +18,7 @@ struct collect_env {
     struct budget *budget;
     struct journal *journal;
     bool sink_up;
+    bool recording;      /* a delivery was put on record in this run */
     struct mail *mails;  /* in flight */
     char hold_limit[40]; /* names the limit under which mails are held: "json:1048576" */
 };

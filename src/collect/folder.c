@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "collect/budget.h"
 #include "collect/env.h"
 #include "collect/journal.h"
 #include "collect/mail.h"
@@ -416,6 +417,18 @@ static void folder_held(struct folder *folder, const struct state_change *change
     log_warning(&folder->scope, "held, left untouched: UID %u: %s", change->uid, why);
 }
 
+/* A delivery is on record: its slot is free. The first one also shows that the state can be written
+ * at all; until then few mails are let out, or each run on a full disk would repeat thousands. */
+static void folder_recorded(struct folder *folder)
+{
+    struct collect_env *env = folder->env;
+    budget_release_slot(env->budget);
+    if (env->recording)
+        return;
+    env->recording = true;
+    budget_set_slots(env->budget, env->settings.in_flight_max);
+}
+
 void folder_committed(void *owner, const struct state_change *change)
 {
     struct folder *folder = owner;
@@ -423,6 +436,7 @@ void folder_committed(void *owner, const struct state_change *change)
     bool marked = change->note && *change->note;
     switch (change->type) {
     case STATE_ADD_DELIVERED:
+        folder_recorded(folder);
         folder->report->delivered++;
         if (!marked && folder->session)
             marks_add(&folder->marks, change->uid, false);

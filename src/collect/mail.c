@@ -49,7 +49,10 @@ static void mail_free(struct mail *mail)
 void mail_settled(struct mail *mail, enum sink_outcome outcome, const struct err *err)
 {
     mail_sent(mail);
-    budget_release_slot(mail->env->budget);
+    /* What is taken and not yet on record would be sent twice after a crash: it stays in flight
+     * until its record is durable, see folder_committed(). */
+    if (outcome != SINK_TAKEN)
+        budget_release_slot(mail->env->budget);
     folder_mail_settled(mail->folder, mail, outcome, err);
     mail_free(mail);
 }

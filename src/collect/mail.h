@@ -14,7 +14,7 @@
 struct collect_env;
 struct folder;
 
-/* Holds one budget slot, and `reserved` bytes until the sink has sent it. */
+/* Holds one budget slot until its delivery is on record, and `reserved` bytes until it is sent. */
 struct mail {
     struct collect_env *env;
     struct folder *folder; /* outlives it */

@@ -35,6 +35,8 @@ static void payload_base64_groups(struct payload_out *out, const uint8_t *data, 
 void payload_base64_add(struct payload_base64 *state, struct payload_out *out, const uint8_t *data,
                         size_t len)
 {
+    if (!len)
+        return; /* `data` may be NULL then */
     if (state->carried && len + state->carried >= 3) {
         size_t taken = 3 - state->carried;
         uint8_t group[3] = {state->carry[0], state->carry[1]};

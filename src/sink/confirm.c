@@ -34,8 +34,11 @@ struct err *confirm_login_error(const struct confirm_setup *setup, enum publishe
     if (how == PUBLISHER_REFUSED)
         err_prefix(err, "login as %s", ident);
     else
-        err_set(err, err->action, "%s right after the login as %s: are identity and secret right?",
-                err->text, ident);
+        err_set(
+            err, err->action,
+            "%s right after the login as %s: is the broker going down, or are identity and secret "
+            "wrong?",
+            err->text, ident);
     return err;
 }
 

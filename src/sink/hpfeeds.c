@@ -372,11 +372,15 @@ static const char *hpfeeds_describe(const struct sink *sink)
     bool known = hpfeeds->chosen || hpfeeds->asked != SINK_CONFIRM_AUTO;
     const char *name = known ? hpfeeds->way->ops->name : "echo or close (not known yet)";
     bool echo = known && strcmp(name, "echo") == 0;
+    bool doubtful = known && strcmp(name, "close") == 0 && setup->publisher.tls;
 
     free(hpfeeds->described);
-    hpfeeds->described = mem_printf("hpfeeds %s%s%s:%u, confirmed by %s%s%s", bare6 ? "[" : "",
+    hpfeeds->described = mem_printf("hpfeeds %s%s%s:%u, confirmed by %s%s%s%s", bare6 ? "[" : "",
                                     host, bare6 ? "]" : "", setup->publisher.port, name,
-                                    echo ? " on " : "", echo ? setup->channel : "");
+                                    echo ? " on " : "", echo ? setup->channel : "",
+                                    doubtful ? " (a TLS proxy in between can make a dying broker "
+                                               "look as if it had taken mail: echo is sound)"
+                                             : "");
     return hpfeeds->described;
 }
 
