@@ -83,7 +83,7 @@ static void wrong_secret_run(const struct refusing_broker *broker, enum sink_con
     assert_int_equal(owner.err.action, silent ? ERR_RETRY_LATER : ERR_GIVE_UP);
     assert_non_null(strstr(owner.err.text, "login as writer"));
     if (silent)
-        assert_non_null(strstr(owner.err.text, "are identity and secret right?"));
+        assert_non_null(strstr(owner.err.text, "are identity and secret"));
     else
         assert_non_null(strstr(owner.err.text, "not \\x1b[31mallowed"));
     /* No more than its connections at once an attempt, and a pause between attempts. */
