@@ -152,6 +152,9 @@ void net_conn_shake(struct net_conn *conn)
 {
     struct net_conn_setup *setup = conn->setup;
     struct err err;
+    /* The peer's first bytes may have come, and gone to OpenSSL, between the look and the read of
+     * an earlier turn. */
+    setup->spoken = setup->spoken || BIO_number_read(SSL_get_rbio(conn->ssl));
     if (!setup->spoken && !setup->tls->server && !net_conn_speaks_tls(conn))
         return;
     enum net_io io = net_tls_shake(conn->ssl, &setup->check, &err);
