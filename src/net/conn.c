@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 
+static void net_conn_late(void *owner);
+
 struct net_conn *net_conn_new(struct net_loop *loop, const struct net_conn_events *events,
                               void *ctx)
 {
@@ -15,9 +17,7 @@ struct net_conn *net_conn_new(struct net_loop *loop, const struct net_conn_event
     conn->events = events;
     conn->ctx = ctx;
     conn->fd = -1;
-    uv_timer_init(&loop->uv, &conn->timer);
-    conn->timer.data = conn;
-    conn->handles = 1;
+    net_alarm_init(&conn->deadline, net_conn_late, conn);
     net_task_init(&conn->in_task, net_conn_run_input, conn);
     net_task_init(&conn->out_task, net_conn_run_output, conn);
     return conn;
@@ -31,7 +31,6 @@ void net_conn_attach(struct net_conn *conn, int fd, const union net_address *pee
     if (uv_poll_init(&conn->loop->uv, &conn->poll, fd))
         abort();
     conn->poll.data = conn;
-    conn->handles++;
 }
 
 void net_conn_set_events(struct net_conn *conn, const struct net_conn_events *events, void *ctx)
@@ -113,7 +112,7 @@ void net_conn_fail_noted(struct net_conn *conn)
     conn->state = NET_CONN_FAILED;
     net_queue_drop(&conn->out);
     net_conn_watch(conn);
-    uv_timer_stop(&conn->timer);
+    net_alarm_clear(conn->loop, &conn->deadline);
     net_conn_schedule_output(conn);
 }
 
@@ -140,17 +139,10 @@ void net_conn_run_output(void *owner)
     net_conn_watch(conn);
 }
 
-static void net_conn_late(uv_timer_t *timer)
+static void net_conn_late(void *owner)
 {
-    struct net_conn *conn = timer->data;
+    struct net_conn *conn = owner;
     struct err err;
-    if (!conn->deadline)
-        return;
-    /* Set anew in the meantime: that costs no more than this, and often nothing. */
-    if (uv_now(&conn->loop->uv) < conn->deadline) {
-        uv_timer_start(timer, net_conn_late, conn->deadline - uv_now(&conn->loop->uv), 0);
-        return;
-    }
     if (conn->deadline_span % 1000)
         err_set(&err, ERR_RETRY_LATER, "no answer for %.1f s: %s",
                 (double)conn->deadline_span / 1000, conn->deadline_what);
@@ -166,14 +158,12 @@ void net_conn_set_deadline(struct net_conn *conn, msec_t after, const char *what
 {
     if (conn->state == NET_CONN_FAILED || conn->state == NET_CONN_CLOSED)
         return;
-    conn->deadline = after ? uv_now(&conn->loop->uv) + after : 0;
     conn->deadline_span = after;
     conn->deadline_what = what;
-    if (!after)
-        uv_timer_stop(&conn->timer);
-    else if (!uv_is_active((uv_handle_t *)&conn->timer) ||
-             uv_timer_get_due_in(&conn->timer) > after)
-        uv_timer_start(&conn->timer, net_conn_late, after, 0);
+    if (after)
+        net_alarm_set(conn->loop, &conn->deadline, after);
+    else
+        net_alarm_clear(conn->loop, &conn->deadline);
 }
 
 const char *net_conn_peer(const struct net_conn *conn)
@@ -199,9 +189,7 @@ static void net_conn_free(struct net_conn *conn)
 
 static void net_conn_closed(uv_handle_t *handle)
 {
-    struct net_conn *conn = handle->data;
-    if (!--conn->handles)
-        net_conn_free(conn);
+    net_conn_free(handle->data);
 }
 
 /* RFC 8446 section 6.1: close_notify before the end; but not when that would make dropped output
@@ -225,10 +213,14 @@ void net_conn_close(struct net_conn *conn)
     net_queue_release(&conn->out);
     SSL_free(conn->ssl);
     conn->ssl = NULL;
-    uv_close((uv_handle_t *)&conn->timer, net_conn_closed);
+    net_alarm_clear(conn->loop, &conn->deadline);
     if (conn->fd >= 0) {
         uv_close((uv_handle_t *)&conn->poll, net_conn_closed);
         close(conn->fd);
         conn->fd = -1;
+    } else {
+        uv_idle_init(&conn->loop->uv, &conn->last);
+        conn->last.data = conn;
+        uv_close((uv_handle_t *)&conn->last, net_conn_closed);
     }
 }

@@ -47,8 +47,8 @@ struct net_conn {
     char *peer;
     struct err *failure; /* why it is broken; told when all input before it was handed out */
 
-    uv_timer_t timer;
-    msec_t deadline, deadline_span;
+    struct net_alarm deadline;
+    msec_t deadline_span;
     const char *deadline_what;
 
     struct buf kept; /* input the owner did not take */
@@ -57,10 +57,12 @@ struct net_conn {
     uint64_t plain_written;
     struct net_task in_task, out_task;
 
-    uv_poll_t poll;
-    int fd;           /* -1: none */
-    int watched;      /* the events the poll is started for */
-    unsigned handles; /* of libuv, not yet closed */
+    union {
+        uv_poll_t poll; /* with a socket */
+        uv_idle_t last; /* without one: only closed, so that the memory goes when nobody is in it */
+    };
+    int fd;      /* -1: none */
+    int watched; /* the events the poll is started for */
     enum net_conn_state state;
     enum net_io shake_wants;
     bool paused : 1;

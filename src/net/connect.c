@@ -22,9 +22,9 @@ struct net_attempt {
 
 struct net_connect {
     struct net_loop *loop;
-    uv_timer_t stagger;
+    struct net_alarm stagger;
     struct net_task task;
-    unsigned handles; /* the memory goes when all are closed */
+    unsigned holds; /* while it is at work, and by each handle not yet closed */
     size_t begun, running, count;
     void (*done)(void *ctx, int fd, const union net_address *address, const struct err *err);
     void *ctx;
@@ -35,11 +35,15 @@ struct net_connect {
 
 static void net_connect_next(struct net_connect *connect);
 
+static void net_connect_let_go(struct net_connect *connect)
+{
+    if (!--connect->holds)
+        free(connect);
+}
+
 static void net_connect_closed(uv_handle_t *handle)
 {
-    struct net_connect *connect = handle->data;
-    if (!--connect->handles)
-        free(connect);
+    net_connect_let_go(handle->data);
 }
 
 static void net_attempt_stop(struct net_attempt *attempt)
@@ -61,7 +65,8 @@ void net_connect_cancel(struct net_connect *connect)
         close(fd);
     }
     net_task_cancel(&connect->task);
-    uv_close((uv_handle_t *)&connect->stagger, net_connect_closed);
+    net_alarm_clear(connect->loop, &connect->stagger);
+    net_connect_let_go(connect);
 }
 
 static void net_connect_note(struct net_connect *connect, const union net_address *address,
@@ -76,12 +81,15 @@ static void net_connect_note(struct net_connect *connect, const union net_addres
 static void net_connect_fail(struct net_connect *connect)
 {
     struct err err;
+    void (*done)(void *, int, const union net_address *, const struct err *) = connect->done;
+    void *ctx = connect->ctx;
     err_set(&err, ERR_RETRY_LATER, "cannot connect to %s: %s", connect->label, connect->reasons);
     net_connect_cancel(connect);
-    connect->done(connect->ctx, -1, NULL, &err);
+    done(ctx, -1, NULL, &err);
 }
 
-/* The attempts that lost are closed before the winner is handed over. */
+/* The attempts that lost are closed before the winner is handed over. That of the winner keeps the
+ * memory until then. */
 static void net_connect_win(struct net_connect *connect, struct net_attempt *attempt)
 {
     int fd = attempt->fd;
@@ -137,15 +145,10 @@ static int net_attempt_begin(struct net_attempt *attempt)
     }
     attempt->fd = fd;
     attempt->poll.data = owner;
-    owner->handles++;
+    owner->holds++;
     owner->running++;
     uv_poll_start(&attempt->poll, UV_WRITABLE, net_attempt_polled);
     return 0;
-}
-
-static void net_connect_due(uv_timer_t *timer)
-{
-    net_connect_next(timer->data);
 }
 
 /* Begins the next attempt; may end the whole when there is none and none is running. */
@@ -155,7 +158,7 @@ static void net_connect_next(struct net_connect *connect)
         struct net_attempt *attempt = &connect->attempts[connect->begun++];
         int error = net_attempt_begin(attempt);
         if (!error) {
-            uv_timer_start(&connect->stagger, net_connect_due, NET_CONNECT_STAGGER, 0);
+            net_alarm_set(connect->loop, &connect->stagger, NET_CONNECT_STAGGER);
             return;
         }
         net_connect_note(connect, &attempt->address, error);
@@ -166,7 +169,7 @@ static void net_connect_next(struct net_connect *connect)
         net_connect_fail(connect);
 }
 
-static void net_connect_begin(void *owner)
+static void net_connect_due(void *owner)
 {
     net_connect_next(owner);
 }
@@ -189,10 +192,9 @@ struct net_connect *net_connect_start(
         attempt->address = addresses->list[i];
         net_address_set_port(&attempt->address, port);
     }
-    uv_timer_init(&loop->uv, &connect->stagger);
-    connect->stagger.data = connect;
-    connect->handles = 1;
-    net_task_init(&connect->task, net_connect_begin, connect);
+    connect->holds = 1;
+    net_alarm_init(&connect->stagger, net_connect_due, connect);
+    net_task_init(&connect->task, net_connect_due, connect);
     net_task_schedule(loop, NET_PHASE_INPUT, &connect->task);
     return connect;
 }

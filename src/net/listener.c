@@ -26,8 +26,7 @@ struct net_listener {
     const struct net_listener_events *events;
     void *ctx;
     uv_poll_t poll;
-    uv_timer_t rest;
-    unsigned handles;
+    struct net_alarm rest;
     int fd; /* -1: freed */
     uint16_t port;
     struct net_newcomer newcomers; /* head of a circular list */
@@ -83,9 +82,9 @@ static void net_listener_welcome(struct net_listener *listener, int fd,
 
 static void net_listener_polled(uv_poll_t *poll, int status, int events);
 
-static void net_listener_rested(uv_timer_t *timer)
+static void net_listener_rested(void *owner)
 {
-    struct net_listener *listener = timer->data;
+    struct net_listener *listener = owner;
     uv_poll_start(&listener->poll, UV_READABLE, net_listener_polled);
 }
 
@@ -93,7 +92,7 @@ static void net_listener_rested(uv_timer_t *timer)
 static void net_listener_rest(struct net_listener *listener)
 {
     uv_poll_stop(&listener->poll);
-    uv_timer_start(&listener->rest, net_listener_rested, NET_LISTENER_REST, 0);
+    net_alarm_set(listener->loop, &listener->rest, NET_LISTENER_REST);
 }
 
 static void net_listener_polled(uv_poll_t *poll, int status, int events)
@@ -201,9 +200,8 @@ int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, str
     listener->fd = fd;
     listener->port = net_listener_find_port(fd);
     listener->newcomers.next = listener->newcomers.prev = &listener->newcomers;
-    listener->handles = 2;
-    listener->poll.data = listener->rest.data = listener;
-    uv_timer_init(&loop->uv, &listener->rest);
+    listener->poll.data = listener;
+    net_alarm_init(&listener->rest, net_listener_rested, listener);
     if (uv_poll_init(&loop->uv, &listener->poll, fd))
         abort();
     uv_poll_start(&listener->poll, UV_READABLE, net_listener_polled);
@@ -218,9 +216,7 @@ uint16_t net_listener_port(const struct net_listener *listener)
 
 static void net_listener_closed(uv_handle_t *handle)
 {
-    struct net_listener *listener = handle->data;
-    if (!--listener->handles)
-        free(listener);
+    free(handle->data);
 }
 
 void net_listener_free(struct net_listener *listener)
@@ -233,7 +229,7 @@ void net_listener_free(struct net_listener *listener)
         net_newcomer_failed(newcomer, NULL);
     }
     uv_close((uv_handle_t *)&listener->poll, net_listener_closed);
-    uv_close((uv_handle_t *)&listener->rest, net_listener_closed);
+    net_alarm_clear(listener->loop, &listener->rest);
     close(listener->fd);
     listener->fd = -1;
     net_tls_unref(listener->tls);

@@ -56,16 +56,19 @@ static void net_loop_run_phase(struct net_task *head)
     }
 }
 
-static void net_loop_end_turn(uv_prepare_t *prepare)
+/* Before the loop waits. */
+static void net_loop_turn(uv_prepare_t *prepare)
 {
     struct net_loop *loop = prepare->data;
     bool empty = true;
+    net_alarms_run(loop);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         net_loop_run_phase(&loop->phases[i]);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         empty = empty && loop->phases[i].next == &loop->phases[i];
     if (empty)
         uv_idle_stop(&loop->idle);
+    net_alarms_arm(loop);
 }
 
 struct net_loop *net_loop_new(void)
@@ -77,9 +80,10 @@ struct net_loop *net_loop_new(void)
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         loop->phases[i].next = loop->phases[i].prev = &loop->phases[i];
     uv_idle_init(&loop->uv, &loop->idle);
+    net_alarms_init(loop);
     uv_prepare_init(&loop->uv, &loop->prepare);
     loop->prepare.data = loop;
-    uv_prepare_start(&loop->prepare, net_loop_end_turn);
+    uv_prepare_start(&loop->prepare, net_loop_turn);
     uv_unref((uv_handle_t *)&loop->prepare);
     loop->resolver = net_resolver_new(loop);
     return loop;
@@ -90,6 +94,7 @@ void net_loop_free(struct net_loop *loop)
     if (!loop)
         return;
     net_resolver_free(loop->resolver);
+    net_alarms_close(loop);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -111,7 +116,7 @@ void net_loop_stop(struct net_loop *loop)
 
 msec_t net_loop_now(const struct net_loop *loop)
 {
-    return uv_now(&loop->uv);
+    return uv_now(&loop->uv) + loop->skipped;
 }
 
 struct net_deferred {

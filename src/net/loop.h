@@ -6,6 +6,7 @@
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,8 +31,15 @@ void net_loop_free(struct net_loop *loop);
 /* Returns after net_loop_stop(), or when nothing is left that could happen. */
 void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
-/* The monotonic clock as of the start of this turn of the loop. */
+/* The monotonic clock as of the start of this turn of the loop, and what was skipped. */
 msec_t net_loop_now(const struct net_loop *loop);
+/* For tests: the clock jumps ahead. All timers and deadlines that become due by it fire in the next
+ * turn, in the order of their time, each once: one that starts itself again does so as of the
+ * time after the jump. */
+void net_loop_skip(struct net_loop *loop, msec_t by);
+/* For tests: how long until the next timer or deadline may be due; false: none is set. One that
+ * was put off may have nothing to do then. */
+bool net_loop_next_due(const struct net_loop *loop, msec_t *ret_after);
 
 struct net_timer *net_timer_new(struct net_loop *loop, void (*fire)(void *ctx), void *ctx);
 /* Fires once, `after` from now; starting again replaces the earlier time. */

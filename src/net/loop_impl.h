@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "net/alarm.h"
 #include "net/loop.h"
 #include "net/task.h"
 
@@ -15,8 +16,16 @@ enum {
 
 struct net_resolver;
 
+struct net_alarms {
+    struct net_alarm *root; /* the first to come; NULL: none is set */
+    uint64_t order;         /* that of the last one set */
+    uv_timer_t timer;       /* wakes the loop for the first */
+};
+
 struct net_loop {
     uv_loop_t uv;
+    msec_t skipped; /* how far our clock is ahead of libuv's */
+    struct net_alarms alarms;
     uv_prepare_t prepare; /* runs the phases before the loop waits */
     uv_idle_t idle;       /* active while a task is scheduled: then the loop does not wait */
     struct net_task phases[NET_PHASE_COUNT]; /* heads of circular lists */
@@ -24,5 +33,12 @@ struct net_loop {
     uint8_t read_buffer[NET_READ_BUFFER];
     uint8_t record[NET_RECORD]; /* where small pieces are put together into one TLS record */
 };
+
+void net_alarms_init(struct net_loop *loop);
+/* Fires what is due. */
+void net_alarms_run(struct net_loop *loop);
+/* Has the loop woken for the first that is left. */
+void net_alarms_arm(struct net_loop *loop);
+void net_alarms_close(struct net_loop *loop);
 
 #endif

@@ -1,4 +1,4 @@
-/* Timers and signals: libuv's, with an owner's callback. */
+/* Timers: alarms on the heap. Signals: libuv's. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -6,9 +6,8 @@
 #include "net/loop_impl.h"
 
 struct net_timer {
-    uv_timer_t uv; /* first: closing frees the whole */
-    void (*fire)(void *ctx);
-    void *ctx;
+    struct net_loop *loop;
+    struct net_alarm alarm;
 };
 
 struct net_signal {
@@ -17,40 +16,30 @@ struct net_signal {
     void *ctx;
 };
 
-static void net_handle_closed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-static void net_timer_fired(uv_timer_t *uv)
-{
-    struct net_timer *timer = (struct net_timer *)uv;
-    timer->fire(timer->ctx);
-}
-
 struct net_timer *net_timer_new(struct net_loop *loop, void (*fire)(void *ctx), void *ctx)
 {
     struct net_timer *timer = mem_new(struct net_timer);
-    uv_timer_init(&loop->uv, &timer->uv);
-    timer->fire = fire;
-    timer->ctx = ctx;
+    timer->loop = loop;
+    net_alarm_init(&timer->alarm, fire, ctx);
     return timer;
 }
 
 void net_timer_start(struct net_timer *timer, msec_t after)
 {
-    uv_timer_start(&timer->uv, net_timer_fired, after, 0);
+    net_alarm_set(timer->loop, &timer->alarm, after);
 }
 
 void net_timer_stop(struct net_timer *timer)
 {
-    uv_timer_stop(&timer->uv);
+    net_alarm_clear(timer->loop, &timer->alarm);
 }
 
 void net_timer_free(struct net_timer *timer)
 {
-    if (timer)
-        uv_close((uv_handle_t *)&timer->uv, net_handle_closed);
+    if (!timer)
+        return;
+    net_timer_stop(timer);
+    free(timer);
 }
 
 static void net_signal_caught(uv_signal_t *uv, int signum)
@@ -72,8 +61,13 @@ struct net_signal *net_signal_new(struct net_loop *loop, int signum, void (*caug
     return signal;
 }
 
+static void net_signal_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
 void net_signal_free(struct net_signal *signal)
 {
     if (signal)
-        uv_close((uv_handle_t *)&signal->uv, net_handle_closed);
+        uv_close((uv_handle_t *)&signal->uv, net_signal_closed);
 }

@@ -441,6 +441,30 @@ static void test_deadline_of_an_answer(void **state)
     close(silent);
 }
 
+static void set_long_deadline(struct peer *peer, enum peer_event event)
+{
+    if (event != PEER_READY)
+        return;
+    net_conn_set_deadline(peer->conn, 60 * 1000, "never");
+    net_conn_set_deadline(peer->conn, 5 * 60 * 1000, "the next EXISTS");
+}
+
+static void test_deadlines_go_by_the_loops_clock(void **state)
+{
+    (void)state;
+    struct stage stage;
+    begin(&stage, false);
+    stage.client.hook = set_long_deadline;
+    stage_run(&stage, stage_both_ready);
+    net_loop_skip(stage.loop, 5 * 60 * 1000 - 20 * 1000);
+    stage_turns(&stage);
+    assert_false(peer_saw(&stage.client, 'F'));
+    net_loop_skip(stage.loop, 20 * 1000);
+    stage_run(&stage, stage_client_failed);
+    check_failed(&stage, ERR_RETRY_LATER, "no answer for 300 s: the next EXISTS");
+    stage_release(&stage);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -590,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_paused_gets_nothing),
         cmocka_unit_test(test_deadline_of_the_handshake),
         cmocka_unit_test(test_deadline_of_an_answer),
+        cmocka_unit_test(test_deadlines_go_by_the_loops_clock),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_reset_after_last_words),
         cmocka_unit_test(test_end_is_a_failure_to_whom_it_says_nothing),

@@ -1,4 +1,4 @@
-/* Timers, signals, end-of-turn work and the worker. */
+/* Timers (more in test_timer.c), signals, end-of-turn work and the worker. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
