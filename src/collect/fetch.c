@@ -14,6 +14,7 @@ enum {
     FETCH_STRAYS_MAX = 100,
     FETCH_BARREN_MAX = 5000,
     FETCH_REFUSED_MAX = 100,
+    FETCH_QUOTED_MAX = 32768, /* held of a body in quotes: all connections' fit into the budget */
 };
 
 static void fetch_granted(struct budget_waiter *waiter);
@@ -163,6 +164,10 @@ static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len
 {
     payload_encoder_add(fetch->encoder, data, len);
     size_t held = payload_encoder_held(fetch->encoder);
+    /* A quoted string has no line end in it (RFC 9051 section 9, QUOTED-CHAR): no mail is so long
+     * a line, and what it will take could not be reserved before. */
+    if (!fetch->announced && held > fetch->folder->env->sink->headroom + FETCH_QUOTED_MAX)
+        folder_give_up(fetch->folder, "the server sends a mail in quotes that has no end");
     if (held > fetch->reserved) {
         budget_adjust(fetch->folder->env->budget, fetch->reserved, held);
         fetch->reserved = held;
