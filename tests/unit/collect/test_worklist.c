@@ -111,6 +111,31 @@ static void test_large_and_sparse(void **state)
     buf_release(&set);
 }
 
+/* What a hostile server may find: not one UID beside another. What does not fit into a command
+ * stays where it is; moving millions for each of twenty thousand commands would not end. */
+static void test_two_million_sparse(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    const uint32_t total = 2000000;
+    uint32_t next = 1000000001;
+    for (uint32_t i = 0; i < total; i++)
+        imap_uidset_add(&list.pending, next + 2 * i, next + 2 * i);
+    while (!worklist_empty(&list)) {
+        assert_true(worklist_next_sizes(&list, &set));
+        assert_true(set.len <= 900);
+        buf_clear(&set);
+        for (size_t i = 0; i < list.count; i++, next += 2)
+            if (list.items[i].uid != next)
+                fail_msg("%u instead of %u", list.items[i].uid, next);
+        list.count = 0; /* all of them answered */
+    }
+    assert_int_equal(next, 1000000001 + 2 * total);
+    worklist_release(&list);
+    buf_release(&set);
+}
+
 static void test_given_back(void **state)
 {
     (void)state;
@@ -135,6 +160,7 @@ int main(void)
         cmocka_unit_test(test_sizes_then_bodies_bounded_by_bytes),
         cmocka_unit_test(test_a_failed_mail_goes_alone),
         cmocka_unit_test(test_large_and_sparse),
+        cmocka_unit_test(test_two_million_sparse),
         cmocka_unit_test(test_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
