@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -331,6 +332,30 @@ def test_many_subscribers(broker):
         if number not in (7, 8):
             assert mails(subscriber, 50) == [b"%d" % i for i in range(50)]
             subscriber.close()
+
+
+def test_small_frames_take_little_more_than_they_are(start, monkeypatch):
+    """What --max-queue bounds is memory, whatever the size of the frames."""
+    options = os.environ.get("ASAN_OPTIONS", "")
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:quarantine_size_mb=1".lstrip(":"))
+    broker = start(options=["--max-queue", "32MiB"])
+    subscriber = Subscriber(broker.port, "reader", "readersecret", ["spam.mails", "spam.copy"])
+    writer = Client(broker.port, "writer", "writersecret")
+
+    def memory():
+        status = pathlib.Path(f"/proc/{broker.process.popen.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+    before = memory()
+    # In turn, so that no two of them go on together, as one piece.
+    frames = 100 * (publish("writer", "spam.mails", b"x") + publish("writer", "spam.copy", b"y"))
+    for _ in range(3000):
+        writer.socket.sendall(frames)
+    assert half_close(writer) is None  # all of it is taken, and none is read
+    assert memory() - before < 40 << 20, (before, memory())
+    with subscriber.socket.makefile("rb") as stream:
+        assert all(stream.read(len(frames)) == frames for _ in range(3000))
+    subscriber.close()
 
 
 def test_hostile_names_in_the_log(broker):
