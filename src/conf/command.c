@@ -206,13 +206,13 @@ static bool conf_command_ended(struct conf_command_child *child)
 
 /* Looks what became of a command. Its end counts, not that of its output: what it left running in
  * the background may hold the pipe. */
-static void conf_command_step(struct conf_command_child *child)
+static void conf_command_step(struct conf_command_child *child, bool cancelled)
 {
     struct conf_command *command = child->command;
     bool ended = conf_command_ended(child);
     command->too_much = conf_command_read(&child->out, &command->out);
     conf_command_read(&child->err, &command->err);
-    command->timed_out = !ended && conf_command_now() >= child->deadline;
+    command->timed_out = !ended && (cancelled || conf_command_now() >= child->deadline);
     if (!ended && (command->timed_out || command->too_much)) {
         conf_command_kill(child);
         ended = true;
@@ -228,18 +228,22 @@ static void conf_command_pause(void)
     nanosleep(&tick, NULL);
 }
 
-void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit)
+void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit,
+                      const atomic_bool *cancelled)
 {
     struct conf_command_child children[COMMAND_AT_ONCE] = {0};
     size_t next = 0, running = 1;
     while (next < count || running) {
+        bool cancel = cancelled && atomic_load(cancelled);
         running = 0;
+        for (; cancel && next < count; next++)
+            commands[next].timed_out = true;
         for (size_t i = 0; i < COMMAND_AT_ONCE; i++) {
             struct conf_command_child *child = &children[i];
             while (!child->command && next < count)
                 conf_command_start(child, &commands[next++], time_limit);
             if (child->command)
-                conf_command_step(child);
+                conf_command_step(child, cancel);
             running += child->command ? 1 : 0;
         }
         if (running)

@@ -5,6 +5,7 @@
 #ifndef CONF_COMMAND_H
 #define CONF_COMMAND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,12 +27,14 @@ struct conf_command {
     struct buf err;  /* likewise */
     int start_error; /* errno: it could not be started */
     int status;      /* as of waitpid() */
-    bool timed_out;
-    bool too_much; /* more output than the limit; ended for that */
+    bool timed_out;  /* or it was cancelled */
+    bool too_much;   /* more output than the limit; ended for that */
 };
 
 /* Runs all of them, a few at a time, each for `time_limit` at most, and returns when all have
- * ended. Blocks; touches no signal handler and no other child. */
-void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit);
+ * ended. Blocks; touches no signal handler and no other child. Once *cancelled is true (NULL: it
+ * never is), those that run are ended and no more are started. */
+void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit,
+                      const atomic_bool *cancelled);
 
 #endif

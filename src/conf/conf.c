@@ -91,12 +91,12 @@ static void conf_load_mailboxes(struct conf_loader *loader, const char *path, bo
 }
 
 /* Commands may reach out for their secret, so they run only when all else is right. */
-static void conf_load_secrets(struct conf_loader *loader)
+static void conf_load_secrets(struct conf_loader *loader, const atomic_bool *cancelled)
 {
     struct conf *conf = &loader->whole->conf;
     if (loader->report.errors)
         return;
-    conf_secrets_run(&loader->secrets, CONF_COMMAND_TIME_LIMIT);
+    conf_secrets_run(&loader->secrets, CONF_COMMAND_TIME_LIMIT, cancelled);
     if (loader->feed_secret)
         conf->feed.secret = loader->feed_secret->value;
     for (size_t i = 0; i < conf->mailbox_count; i++)
@@ -118,12 +118,13 @@ static void conf_loader_release(struct conf_loader *loader)
 }
 
 int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
-              struct conf **ret_conf, struct conf_problems *ret_problems)
+              const atomic_bool *cancelled, struct conf **ret_conf,
+              struct conf_problems *ret_problems)
 {
     struct conf_loader loader = {.whole = mem_new(struct conf_whole)};
     conf_load_feed(&loader, feed_path);
     conf_load_mailboxes(&loader, mailbox_path, delete_after);
-    conf_load_secrets(&loader);
+    conf_load_secrets(&loader, cancelled);
     conf_loader_release(&loader);
     conf_pool_seal(&loader.whole->pool);
     bool failed = loader.report.errors;

@@ -5,6 +5,7 @@
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -109,10 +110,12 @@ struct conf_problems {
  * configuration, perhaps with warnings in *ret_problems; or -1 and at least one error in it.
  * *ret_problems is always set: release it. No problem's text ever holds a secret.
  *
- * Commands run when all else is right, each for 30 s at most. Blocks for as long; keeps no state
- * of its own, so that it may be called on any thread. */
+ * Commands run when all else is right, each for 30 s at most, or until *cancelled is true, which
+ * is an error (NULL: it never is). Blocks for as long; keeps no state of its own, so that it may be
+ * called on any thread. */
 int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
-              struct conf **ret_conf, struct conf_problems *ret_problems);
+              const atomic_bool *cancelled, struct conf **ret_conf,
+              struct conf_problems *ret_problems);
 /* Secrets are wiped. NULL does nothing. */
 void conf_free(struct conf *conf);
 void conf_problems_release(struct conf_problems *problems);

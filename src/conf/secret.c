@@ -283,7 +283,7 @@ static void conf_secret_finish(struct conf_secret *secret, struct conf_command *
     buf_release(&command->err);
 }
 
-void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit)
+void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit, const atomic_bool *cancelled)
 {
     struct conf_command *commands = mem_realloc_array(NULL, secrets->count + 1, sizeof *commands);
     size_t count = 0;
@@ -298,7 +298,7 @@ void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit)
             .directory = secret->file->directory,
         };
     }
-    conf_command_run(commands, count, time_limit);
+    conf_command_run(commands, count, time_limit, cancelled);
     for (size_t i = 0, done = 0; i < secrets->count; i++)
         if (secrets->items[i]->command)
             conf_secret_finish(secrets->items[i], &commands[done++]);

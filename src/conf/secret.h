@@ -5,6 +5,7 @@
 #ifndef CONF_SECRET_H
 #define CONF_SECRET_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "conf/table.h"
@@ -37,7 +38,9 @@ const struct conf_secret *conf_secret_from_file(struct conf_file *file,
 /* The secret of a `…_command` key: a list of arguments, or a line to be split into words. */
 const struct conf_secret *conf_secret_from_command(struct conf_file *file,
                                                    const struct conf_entry *entry);
-/* Runs the commands. The files of all entries and their nodes must still be there. */
-void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit);
+/* Runs the commands, as conf_command_run() does. The files of all entries and their nodes must
+ * still be there. */
+void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit,
+                      const atomic_bool *cancelled);
 
 #endif

@@ -73,7 +73,7 @@ static int program_load(struct program *program)
 {
     struct conf_problems problems;
     int result = conf_load(program->options.feed_config, program->options.mailbox_config,
-                           program->options.delete_after, &program->conf, &problems);
+                           program->options.delete_after, NULL, &program->conf, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s%s\n", problems.items[i].warning ? "warning: " : "",
                 problems.items[i].text);

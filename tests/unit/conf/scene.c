@@ -127,7 +127,7 @@ static char *scene_load_parts(const char *feed, const char *mailboxes, bool dele
     struct conf *conf = NULL;
     struct conf_problems problems;
     struct buf out = {0};
-    int result = conf_load(feed, mailboxes, delete_after, &conf, &problems);
+    int result = conf_load(feed, mailboxes, delete_after, NULL, &conf, &problems);
     scene_add_problems(&out, &problems);
     assert_int_equal(result, problems.errors ? -1 : 0);
     assert_int_equal(!conf, problems.errors != 0);

@@ -57,7 +57,7 @@ static void test_secret_time_limit(void **state)
     const struct conf_secret *secret =
         secret_begin(&scene, "sh -c 'echo hunter2; echo waiting for hunter2 >&2; exec sleep 1000'");
     assert_non_null(secret);
-    conf_secrets_run(&scene.secrets, 300);
+    conf_secrets_run(&scene.secrets, 300, NULL);
     secret_end(&scene);
     assert_null(secret->value);
     assert_int_equal(scene.problems.count, 1);
@@ -91,7 +91,7 @@ static void test_secret_strike(void **state)
     for (size_t i = 0; i < sizeof secret_strikes / sizeof *secret_strikes; i++) {
         struct secret_scene scene;
         assert_non_null(secret_begin(&scene, secret_strikes[i].line));
-        conf_secrets_run(&scene.secrets, 30000);
+        conf_secrets_run(&scene.secrets, 30000, NULL);
         secret_end(&scene);
         assert_int_equal(scene.problems.count, 1);
         char *expected =
