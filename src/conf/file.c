@@ -85,9 +85,19 @@ void conf_file_error_at(const struct conf_file *file, unsigned line, unsigned co
     va_end(args);
 }
 
-char *conf_file_resolve(const struct conf_file *file, const char *path)
+char *conf_file_resolve(const struct conf_file *file, const struct conf_yaml *at, const char *path)
 {
+    static const char credentials[] = "${CREDENTIALS_DIRECTORY}/";
     const char *home = getenv("HOME");
+    if (!strncmp(path, credentials, sizeof credentials - 1)) {
+        const char *directory = getenv("CREDENTIALS_DIRECTORY");
+        if (directory && *directory)
+            return mem_printf("%s/%s", directory, path + sizeof credentials - 1);
+        conf_file_error(file, at,
+                        "there is no ${CREDENTIALS_DIRECTORY}: systemd makes one for a service "
+                        "with LoadCredential=");
+        return NULL;
+    }
     if (!strncmp(path, "~/", 2) && home)
         return mem_printf("%s%s", home, path + 1);
     return mem_printf("%s%s", path[0] == '/' ? "" : file->directory, path);

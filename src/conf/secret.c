@@ -137,7 +137,9 @@ const struct conf_secret *conf_secret_from_file(struct conf_file *file,
     char *written;
     if (!conf_value_text(file, entry, &written))
         return NULL;
-    char *path = conf_file_resolve(file, written);
+    char *path = conf_file_resolve(file, entry->value, written);
+    if (!path)
+        return NULL;
     struct buf source = {0};
     buf_printf(&source, "file:%s", path);
     bool is_new;

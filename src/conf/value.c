@@ -246,7 +246,9 @@ bool conf_value_path(struct conf_file *file, const struct conf_entry *entry, con
     char *written;
     if (!conf_value_text(file, entry, &written))
         return false;
-    char *path = conf_file_resolve(file, written);
+    char *path = conf_file_resolve(file, entry->value, written);
+    if (!path)
+        return false;
     const char *why = conf_value_unreadable(path);
     if (why)
         conf_file_error(file, entry->value, "\"%s\" cannot be read: %s, expected %s", entry->name,

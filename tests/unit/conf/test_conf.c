@@ -146,6 +146,33 @@ static void test_conf_relative(void **state)
     free(got);
 }
 
+/* What systemd's LoadCredential= brings. */
+static void test_conf_credentials(void **state)
+{
+    (void)state;
+    static const char none[] = "there is no ${CREDENTIALS_DIRECTORY}: systemd makes one for a "
+                               "service with LoadCredential=\n";
+    char *expected = mem_printf("f.yml:1:14: %sf.yml:3:9: %sm.yml:1:32: %s", none, none, none);
+    mkdir("credentials", 0700);
+    scene_write_text("credentials/trap", "hunter2 t\n");
+    scene_write_text("f.yml", "secret_file: ${CREDENTIALS_DIRECTORY}/trap\ntls: on\n"
+                              "tls_ca: ${CREDENTIALS_DIRECTORY}/trap\n");
+    scene_write_text("m.yml", "- {username: u, password_file: '${CREDENTIALS_DIRECTORY}/trap', "
+                              "host: h}\n");
+    unsetenv("CREDENTIALS_DIRECTORY");
+    conf_expect("f.yml", "m.yml", expected);
+    setenv("CREDENTIALS_DIRECTORY", "", 1);
+    conf_expect("f.yml", "m.yml", expected);
+    setenv("CREDENTIALS_DIRECTORY", "credentials", 1);
+    char *got = scene_load("f.yml", "m.yml", false);
+    assert_non_null(strstr(got, "secret=hunter2 t "));
+    assert_non_null(strstr(got, "ca=credentials/trap "));
+    assert_non_null(strstr(got, "u@h user=u password=hunter2 t "));
+    free(got);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    free(expected);
+}
+
 static void conf_expect_mode(const char *content, unsigned mode, const char *expected)
 {
     scene_write_text("f.yml", GOOD_FEED);
@@ -394,7 +421,7 @@ int main(void)
         cmocka_unit_test(test_conf_pipe),          cmocka_unit_test(test_conf_bytes),
         cmocka_unit_test(test_conf_syntax),        cmocka_unit_test(test_conf_all_in_one_go),
         cmocka_unit_test(test_conf_alias_bomb),    cmocka_unit_test(test_conf_cut),
-        cmocka_unit_test(test_conf_nothing),
+        cmocka_unit_test(test_conf_nothing),       cmocka_unit_test(test_conf_credentials),
     };
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
 }
