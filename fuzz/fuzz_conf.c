@@ -38,6 +38,15 @@ static void fuzz_conf_check_mailboxes(const struct fuzz_conf *fuzz)
     }
 }
 
+static void fuzz_conf_check_limits(const struct conf_limits *limits)
+{
+    if (limits->memory_budget < 4 << 20 || limits->hosts[limits->host_count - 1].host)
+        abort();
+    for (size_t i = 0; i < limits->host_count; i++)
+        if (!(limits->hosts[i].logins_per_second > 0))
+            abort();
+}
+
 static void fuzz_conf_read(struct fuzz_conf *fuzz, const uint8_t *data, size_t len, bool feed)
 {
     const struct conf_yaml *root;
@@ -53,6 +62,7 @@ static void fuzz_conf_read(struct fuzz_conf *fuzz, const uint8_t *data, size_t l
         conf_feed_read(&fuzz->file, root, &fuzz->conf.feed, &fuzz->feed_secret);
     } else {
         conf_mailboxes_read(&fuzz->file, root, false, &fuzz->conf, &fuzz->mailbox_secrets);
+        fuzz_conf_check_limits(&fuzz->conf.limits);
         if (!fuzz->report.errors)
             fuzz_conf_check_mailboxes(fuzz);
     }

@@ -79,8 +79,24 @@ struct conf_mailbox {
     enum conf_after after;
     char *after_name;
     bool idle;
-    msec_t poll_interval;
-    unsigned line; /* of its entry, for messages */
+    msec_t poll_interval; /* where IDLE cannot be used */
+    msec_t idle_refresh;
+    unsigned max_connections; /* of this account, >= 1 */
+    unsigned line;            /* of its entry, for messages */
+};
+
+/* How gently servers are treated; the numbers hold for each host name by itself. */
+struct conf_host_limits {
+    const char *host;     /* lower case; ".example.org": it and all below it; NULL: every host */
+    unsigned connections; /* at a time; 0: any number */
+    double logins_per_second;
+};
+
+struct conf_limits {
+    size_t memory_budget; /* bytes; >= four frames of the feed's max_frame */
+    /* The first that covers a host holds for it; the last covers every host. */
+    struct conf_host_limits *hosts;
+    size_t host_count;
 };
 
 /* One piece of memory: mailboxes share equal strings and lists, so none is freed or changed. */
@@ -90,6 +106,7 @@ struct conf {
     struct conf_feed feed;
     struct conf_mailbox *mailboxes;
     size_t mailbox_count;
+    struct conf_limits limits;
 };
 
 /* What is wrong, or worth a warning, in the order of the files. */
@@ -116,6 +133,9 @@ struct conf_problems {
 int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
               const atomic_bool *cancelled, struct conf **ret_conf,
               struct conf_problems *ret_problems);
+/* The limits that hold for a host, in any case of its letters. */
+const struct conf_host_limits *conf_limits_of_host(const struct conf_limits *limits,
+                                                   const char *host);
 /* Secrets are wiped. NULL does nothing. */
 void conf_free(struct conf *conf);
 void conf_problems_release(struct conf_problems *problems);

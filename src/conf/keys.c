@@ -137,7 +137,7 @@ static void conf_keys_merge(struct conf_file *file, const struct conf_yaml *valu
         conf_keys_merge_map(file, item->value, known, keys);
 }
 
-static bool conf_keys_is_merge(const struct conf_yaml_item *item)
+bool conf_keys_is_merge(const struct conf_yaml_item *item)
 {
     return item->key->plain && conf_yaml_is(item->key, "<<");
 }

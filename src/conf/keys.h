@@ -6,6 +6,7 @@
 
 struct conf_file;
 struct conf_yaml;
+struct conf_yaml_item;
 
 enum {
     CONF_KEYS_MOST = 32
@@ -28,5 +29,7 @@ struct conf_keys {
  * twice, or under two names. Values are not looked at. */
 void conf_keys_read(struct conf_file *file, const struct conf_yaml *map,
                     const struct conf_key *known, struct conf_keys *ret_keys);
+/* Is it a merge key, not one of the map's own? */
+bool conf_keys_is_merge(const struct conf_yaml_item *item);
 
 #endif

@@ -19,6 +19,11 @@ enum {
     MAILBOX_POLL_DEFAULT = 60 * 1000,
     MAILBOX_POLL_LEAST = 1000,
     MAILBOX_POLL_MOST = 24 * 60 * 60 * 1000,
+    MAILBOX_REFRESH_DEFAULT = 5 * 60 * 1000,
+    MAILBOX_REFRESH_LEAST = 10 * 1000,
+    MAILBOX_REFRESH_MOST = 29 * 60 * 1000, /* RFC 2177: servers log out after 30 min */
+    MAILBOX_CONNECTIONS_DEFAULT = 2,
+    MAILBOX_CONNECTIONS_MOST = 100,
 };
 
 enum mailbox_slot {
@@ -40,6 +45,9 @@ enum mailbox_slot {
     MAILBOX_AFTER,
     MAILBOX_IDLE,
     MAILBOX_POLL_INTERVAL,
+    MAILBOX_IDLE_REFRESH,
+    MAILBOX_MAX_CONNECTIONS,
+    MAILBOX_LIMITS,
 };
 
 static const struct conf_key mailbox_keys[] = {
@@ -59,10 +67,15 @@ static const struct conf_key mailbox_keys[] = {
     {.name = "after", .slot = MAILBOX_AFTER},
     {.name = "idle", .slot = MAILBOX_IDLE},
     {.name = "poll_interval", .slot = MAILBOX_POLL_INTERVAL},
+    {.name = "idle_refresh", .slot = MAILBOX_IDLE_REFRESH},
+    {.name = "max_connections", .slot = MAILBOX_MAX_CONNECTIONS},
     {.name = "name", .slot = MAILBOX_NAME},
     {.name = "oauth2",
      .slot = MAILBOX_OAUTH2,
      .unsupported = "is not supported by this version, expected a password"},
+    {.name = "limits",
+     .slot = MAILBOX_LIMITS,
+     .unsupported = "hold for all mailboxes and stand beside \"mailboxes:\""},
     {.name = "user", .instead = "username"},
     {.name = "login", .instead = "username"},
     {.name = "email", .instead = "username"},
@@ -71,6 +84,7 @@ static const struct conf_key mailbox_keys[] = {
     {.name = "hostname", .instead = "host"},
     {.name = "ssl", .instead = "tls"},
     {.name = "mailbox", .instead = "folders"},
+    {.name = "connections", .instead = "max_connections"},
     {0},
 };
 
@@ -101,6 +115,8 @@ void conf_mailbox_init(struct conf_mailbox_draft *draft, struct conf_file *file)
                 .after = CONF_AFTER_SEEN,
                 .idle = true,
                 .poll_interval = MAILBOX_POLL_DEFAULT,
+                .idle_refresh = MAILBOX_REFRESH_DEFAULT,
+                .max_connections = MAILBOX_CONNECTIONS_DEFAULT,
             },
     };
     draft->mailbox.folders[0] = conf_pool_intern(file->pool, "INBOX", 5);
@@ -240,6 +256,27 @@ static void conf_mailbox_apply_tls(struct conf_mailbox_reader *reader)
     conf_mailbox_check_trust(reader);
 }
 
+static void conf_mailbox_apply_watch(struct conf_mailbox_reader *reader)
+{
+    struct conf_file *file = reader->file;
+    struct conf_mailbox *mailbox = &reader->draft->mailbox;
+    const struct conf_entry *entry = conf_mailbox_entry(reader, MAILBOX_IDLE);
+    if (entry)
+        conf_value_switch(file, entry, &mailbox->idle);
+    entry = conf_mailbox_entry(reader, MAILBOX_POLL_INTERVAL);
+    if (entry)
+        conf_value_duration(file, entry, MAILBOX_POLL_LEAST, MAILBOX_POLL_MOST, "from 1 s to 1 day",
+                            &mailbox->poll_interval);
+    entry = conf_mailbox_entry(reader, MAILBOX_IDLE_REFRESH);
+    if (entry)
+        conf_value_duration(file, entry, MAILBOX_REFRESH_LEAST, MAILBOX_REFRESH_MOST,
+                            "from 10 s to 29 min", &mailbox->idle_refresh);
+    uint64_t connections;
+    entry = conf_mailbox_entry(reader, MAILBOX_MAX_CONNECTIONS);
+    if (entry && conf_value_number(file, entry, 1, MAILBOX_CONNECTIONS_MOST, &connections))
+        mailbox->max_connections = (unsigned)connections;
+}
+
 static void conf_mailbox_apply_work(struct conf_mailbox_reader *reader)
 {
     struct conf_file *file = reader->file;
@@ -250,13 +287,6 @@ static void conf_mailbox_apply_work(struct conf_mailbox_reader *reader)
     entry = conf_mailbox_entry(reader, MAILBOX_AFTER);
     if (entry && conf_after_read(file, entry, &mailbox->after, &mailbox->after_name))
         reader->draft->after_at = entry->value;
-    entry = conf_mailbox_entry(reader, MAILBOX_IDLE);
-    if (entry)
-        conf_value_switch(file, entry, &mailbox->idle);
-    entry = conf_mailbox_entry(reader, MAILBOX_POLL_INTERVAL);
-    if (entry)
-        conf_value_duration(file, entry, MAILBOX_POLL_LEAST, MAILBOX_POLL_MOST, "from 1 s to 1 day",
-                            &mailbox->poll_interval);
 }
 
 /* What tells mailboxes apart can't be the same for all. */
@@ -283,6 +313,7 @@ void conf_mailbox_apply(struct conf_mailbox_draft *draft, struct conf_file *file
     conf_mailbox_apply_server(&reader);
     conf_mailbox_apply_tls(&reader);
     conf_mailbox_apply_work(&reader);
+    conf_mailbox_apply_watch(&reader);
 }
 
 /* Each of port and TLS mode gives the other where only one is written. */

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "conf/file.h"
 #include "conf/keys.h"
+#include "conf/limits.h"
 #include "conf/mailbox.h"
 #include "conf/pool.h"
 #include "conf/table.h"
@@ -24,11 +25,13 @@ enum {
 enum mailboxes_slot {
     MAILBOXES_DEFAULTS,
     MAILBOXES_LIST,
+    MAILBOXES_LIMITS,
 };
 
 static const struct conf_key mailboxes_keys[] = {
     {.name = "defaults", .slot = MAILBOXES_DEFAULTS},
     {.name = "mailboxes", .slot = MAILBOXES_LIST},
+    {.name = "limits", .slot = MAILBOXES_LIMITS},
     {0},
 };
 
@@ -38,6 +41,7 @@ struct conf_mailboxes_reader {
     struct conf *conf;
     const struct conf_secret **secrets;
     struct conf_mailbox_draft defaults;
+    const struct conf_yaml *limits; /* NULL: not written */
     bool delete_after;
     struct conf_pool keys;     /* of the tables */
     struct conf_table labels;  /* to the mailbox that has it */
@@ -64,7 +68,7 @@ static bool conf_mailboxes_is_entry(const struct conf_yaml *root)
     return false;
 }
 
-/* Finds the list of entries, or NULL; takes the defaults on the way. */
+/* Finds the list of entries, or NULL; takes defaults and limits on the way. */
 static const struct conf_yaml *conf_mailboxes_list(struct conf_mailboxes_reader *reader,
                                                    const struct conf_yaml *root)
 {
@@ -86,6 +90,8 @@ static const struct conf_yaml *conf_mailboxes_list(struct conf_mailboxes_reader 
     const struct conf_yaml *defaults = entry->name ? conf_mailboxes_as_map(file, entry) : NULL;
     if (defaults)
         conf_mailbox_apply(&reader->defaults, file, defaults, true);
+    entry = &keys.slots[MAILBOXES_LIMITS];
+    reader->limits = entry->name ? conf_mailboxes_as_map(file, entry) : NULL;
     entry = &keys.slots[MAILBOXES_LIST];
     if (entry->name && entry->value->kind == CONF_YAML_LIST)
         return entry->value;
@@ -196,6 +202,7 @@ void conf_mailboxes_read(struct conf_file *file, const struct conf_yaml *root, b
     if (!root)
         conf_file_error(file, NULL, "is empty, " MAILBOXES_EXAMPLE);
     const struct conf_yaml *list = root ? conf_mailboxes_list(&reader, root) : NULL;
+    conf_limits_read(file, reader.limits, &conf->feed, &conf->limits);
     if (list)
         conf_mailboxes_read_list(&reader, list);
     conf_table_release(&reader.labels);

@@ -169,11 +169,46 @@ bool conf_value_size(struct conf_file *file, const struct conf_entry *entry, uin
         return false;
     if (!conf_value_ungroup(entry->value, text, &len) || !num_parse_size(text, len, most, &bytes) ||
         bytes < least) {
-        conf_file_error(file, entry->value, "\"%s\" is not a size %s, such as \"1MiB\"",
+        conf_file_error(file, entry->value, "\"%s\" is not a size %s, such as \"64MiB\"",
                         entry->name, range);
         return false;
     }
     *ret_bytes = bytes;
+    return true;
+}
+
+/* Digits, perhaps with up to three behind a point. */
+static bool conf_value_parse_decimal(const char *text, size_t len, double *ret_value)
+{
+    const char *point = memchr(text, '.', len);
+    size_t whole_len = point ? (size_t)(point - text) : len;
+    size_t rest_len = point ? len - whole_len - 1 : 0;
+    uint64_t whole, rest = 0;
+    if (!num_parse_u64(text, whole_len, UINT32_MAX, &whole))
+        return false;
+    if (point && (rest_len > 3 || !num_parse_u64(point + 1, rest_len, 999, &rest)))
+        return false;
+    for (; rest_len < 3; rest_len++)
+        rest *= 10;
+    *ret_value = (double)whole + (double)rest / 1000;
+    return true;
+}
+
+bool conf_value_rate(struct conf_file *file, const struct conf_entry *entry, double least,
+                     double most, const char *range, double *ret_rate)
+{
+    char text[64];
+    size_t len;
+    double rate;
+    if (!conf_value_scalar(file, entry, "a number"))
+        return false;
+    if (!conf_value_ungroup(entry->value, text, &len) ||
+        !conf_value_parse_decimal(text, len, &rate) || rate < least || rate > most) {
+        conf_file_error(file, entry->value, "\"%s\" is not a number %s, such as \"20\" or \"0.5\"",
+                        entry->name, range);
+        return false;
+    }
+    *ret_rate = rate;
     return true;
 }
 

@@ -37,9 +37,12 @@ bool conf_value_switch(struct conf_file *file, const struct conf_entry *entry, b
 /* A YAML 1.1 integer: 10_000, 0x2710, 0b1; quotes do not matter. */
 bool conf_value_number(struct conf_file *file, const struct conf_entry *entry, uint64_t least,
                        uint64_t most, uint64_t *ret_number);
-/* An integer or "1MiB"; `range` names least and most for people. */
+/* An integer or "64MiB"; `range` names least and most for people. */
 bool conf_value_size(struct conf_file *file, const struct conf_entry *entry, uint64_t least,
                      uint64_t most, const char *range, uint64_t *ret_bytes);
+/* So many a second: "20" or "0.5", with three decimals at most. */
+bool conf_value_rate(struct conf_file *file, const struct conf_entry *entry, double least,
+                     double most, const char *range, double *ret_rate);
 /* Seconds or "500 ms". */
 bool conf_value_duration(struct conf_file *file, const struct conf_entry *entry, msec_t least,
                          msec_t most, const char *range, msec_t *ret_ms);

@@ -104,8 +104,13 @@ static void scene_add_mailbox(struct buf *out, const struct conf_mailbox *mailbo
     buf_printf(out, " after=%s", afters[mailbox->after]);
     if (mailbox->after_name)
         buf_printf(out, ":%s", mailbox->after_name);
-    buf_printf(out, " idle=%s poll=%llums\n", mailbox->idle ? "on" : "off",
+    buf_printf(out, " idle=%s poll=%llums", mailbox->idle ? "on" : "off",
                (unsigned long long)mailbox->poll_interval);
+    if (mailbox->idle_refresh != 300000)
+        buf_printf(out, " refresh=%llums", (unsigned long long)mailbox->idle_refresh);
+    if (mailbox->max_connections != 2)
+        buf_printf(out, " connections=%u", mailbox->max_connections);
+    buf_add_str(out, "\n");
 }
 
 static void scene_add_problems(struct buf *out, const struct conf_problems *problems)

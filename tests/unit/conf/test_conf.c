@@ -74,16 +74,16 @@ static void test_conf_newer_examples(void **state)
     conf_expect("f.yml", "m.yml",
                 "feed broker.example:10000 ident=writer secret=hunter2 channels=spam.mails "
                 "tls=implicit payload=json confirm=auto/confirm.writer/1000ms max_frame=1048576\n"
-                "10: trap1@example@mail.example user=trap1@example password=secret1 "
+                "17: trap1@example@mail.example user=trap1@example password=secret1 "
                 "server=mail.example:993 tls=implicit auth=auto folders=INBOX,\\Junk after=seen "
                 "idle=on poll=60000ms\n"
-                "12: trap2@example@mail.example user=trap2@example password=secret2 "
+                "19: trap2@example@mail.example user=trap2@example password=secret2 "
                 "server=mail.example:993 tls=implicit auth=auto folders=INBOX,\\Junk "
                 "after=move:Collected idle=on poll=60000ms\n"
-                "17: trap3-old-server user=trap3 password=secret3 server=192.0.2.7:143 "
+                "24: trap3-old-server user=trap3 password=secret3 server=192.0.2.7:143 "
                 "tls=starttls fingerprint=2c..24 auth=auto folders=INBOX,\\Junk after=seen idle=on "
                 "poll=60000ms\n"
-                "26: abuse@example@mail.example user=abuse@example password=hunter2 "
+                "33: abuse@example@mail.example user=abuse@example password=hunter2 "
                 "server=mail.example:993 tls=implicit auth=auto folders=Reports,Reports/2026 "
                 "after=none idle=off poll=300000ms\n");
     setenv("PATH", path, 1);

@@ -126,7 +126,7 @@ static const struct feed_case feed_bad[] = {
      "f.yml:2:10: \"confirm\" is none of its values, expected auto, echo, close or sent\n"
      "f.yml:3:10: \"payload\" is none of its values, expected json or raw\n"
      "f.yml:4:6: \"tls\" is not a switch, expected true or false\n"
-     "f.yml:5:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"1MiB\"\n"
+     "f.yml:5:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"64MiB\"\n"
      "f.yml:6:16: \"confirm_grace\" is not a duration from 0 to 60 s, such as \"500ms\", \"30s\" "
      "or "
      "\"5min\"\n"},
@@ -146,12 +146,12 @@ static const struct feed_case feed_bad[] = {
     {"port: 010000\n", "f.yml:1:7: \"port\" begins with 0, which makes it octal to some readers of "
                        "YAML, expected a number from 1 to 65535\n"},
     {"max_frame: 1023\nconfirm_grace: 61s\n",
-     "f.yml:1:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"1MiB\"\n"
+     "f.yml:1:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"64MiB\"\n"
      "f.yml:2:16: \"confirm_grace\" is not a duration from 0 to 60 s, such as \"500ms\", \"30s\" "
      "or "
      "\"5min\"\n"},
     {"max_frame: 2GiB\n",
-     "f.yml:1:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"1MiB\"\n"},
+     "f.yml:1:12: \"max_frame\" is not a size from 1 KiB to 2147483647 bytes, such as \"64MiB\"\n"},
     /* Hosts. */
     {"broker: h:10000\n", "f.yml:1:9: \"broker\" has a \":\" in it (the port has a key of its own, "
                           "\"port\"), expected a host name or an IP address\n"},

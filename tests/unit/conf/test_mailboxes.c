@@ -65,6 +65,15 @@ static const struct mailboxes_case mailboxes_good[] = {
      "1: " U_IS " tls=implicit auth=login folders=INBOX after=seen idle=on poll=1000ms\n"},
     {"- {" U ", poll_interval: 1d, folders: Junk}\n",
      "1: " U_IS " tls=implicit auth=auto folders=Junk after=seen idle=on poll=86400000ms\n"},
+    {"- {" U ", idle_refresh: 29min, max_connections: 1}\n",
+     "1: " U_IS " tls=implicit auth=auto folders=INBOX after=seen idle=on poll=60000ms "
+     "refresh=1740000ms connections=1\n"},
+    {"defaults: {idle_refresh: 10, max_connections: 5, host: h, password: hunter2}\nmailboxes:\n"
+     "- {username: u}\n- {username: v, idle_refresh: 1min, max_connections: 100}\n",
+     "3: " U_IS " tls=implicit auth=auto folders=INBOX after=seen idle=on poll=60000ms "
+     "refresh=10000ms connections=5\n"
+     "4: v@h user=v password=hunter2 server=h:993 tls=implicit auth=auto folders=INBOX after=seen "
+     "idle=on poll=60000ms refresh=60000ms connections=100\n"},
     /* Folders: any UTF-8, special uses in their spelling, INBOX in capitals. */
     {"- {" U ", folders: [inbox, '\\junk', \"\\\\ALL\", Entw\xC3\xBCrfe, a/b, 2026, yes]}\n",
      "1: " U_IS " tls=implicit auth=auto folders=INBOX,\\Junk,\\All,Entw\xC3\xBCrfe,a/b,2026,yes "
@@ -143,7 +152,7 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- u@h: hunter2\n",
      "m.yml:1:3: unknown key, expected one of username, password, password_file, "
      "password_command, protocol, host, port, tls, tls_ca, tls_verify, tls_fingerprint, auth, "
-     "folders, after, idle, poll_interval, name\n"
+     "folders, after, idle, poll_interval, idle_refresh, max_connections, name\n"
      "m.yml:1:3: this mailbox has no \"username\", which is required\n"
      "m.yml:1:3: this mailbox has no \"password\", expected it or one of password_file, "
      "password_command\n"
@@ -244,6 +253,16 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- {" U ", poll_interval: 25h}\n",
      "m.yml:1:60: \"poll_interval\" is not a duration from 1 s to 1 day, such as \"500ms\", "
      "\"30s\" or \"5min\"\n"},
+    {"- {" U ", idle_refresh: 9999ms}\n- {" U ", name: x, folders: x, idle_refresh: 30min}\n",
+     "m.yml:1:59: \"idle_refresh\" is not a duration from 10 s to 29 min, such as \"500ms\", "
+     "\"30s\" or \"5min\"\n"
+     "m.yml:2:80: \"idle_refresh\" is not a duration from 10 s to 29 min, such as \"500ms\", "
+     "\"30s\" or \"5min\"\n"},
+    {"- {" U ", max_connections: 0}\n- {" U ", name: x, folders: x, connections: 2}\n",
+     "m.yml:1:62: \"max_connections\" is out of range, expected a number from 1 to 100\n"
+     "m.yml:2:66: unknown key \"connections\": did you mean \"max_connections\"?\n"},
+    {"- {" U ", limits: {}}\n",
+     "m.yml:1:45: \"limits\" hold for all mailboxes and stand beside \"mailboxes:\"\n"},
     {"- {" U ", tls_fingerprint: 0011}\n",
      "m.yml:1:62: \"tls_fingerprint\" is no SHA-256 fingerprint, expected 64 hexadecimal digits, "
      "with or without colons\n"},
