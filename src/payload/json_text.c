@@ -1,96 +1,85 @@
 #include "payload/json_text.h"
 
-#include <endian.h>
 #include <string.h>
 
 #include "payload/out.h"
+#include "payload/specials.h"
 
-/* 0x01 in each byte of a word. */
-#define PAYLOAD_ONES UINT64_C(0x0101010101010101)
+enum {
+    /* The most that a block becomes, and a block that is written behind it before its turn. */
+    PAYLOAD_BLOCK_ROOM = 6 * PAYLOAD_BLOCK + PAYLOAD_BLOCK,
+};
 
-/* The top bit of each of eight bytes that is not copied as it is: quote, backslash, control, 8-bit.
- * A subtraction sets a byte's top bit when the byte was less than what was taken off. It may borrow
- * from the next byte, so that only the first hit counts. */
-static uint64_t payload_hits(uint64_t word)
+/* Copied whole, as one word. */
+struct payload_escape {
+    char text[7];
+    uint8_t len;
+};
+
+static const struct payload_escape payload_escapes[128] = {
+    {"\\u0000", 6}, {"\\u0001", 6}, {"\\u0002", 6},      {"\\u0003", 6},       {"\\u0004", 6},
+    {"\\u0005", 6}, {"\\u0006", 6}, {"\\u0007", 6},      {"\\b", 2},           {"\\t", 2},
+    {"\\n", 2},     {"\\u000b", 6}, {"\\f", 2},          {"\\r", 2},           {"\\u000e", 6},
+    {"\\u000f", 6}, {"\\u0010", 6}, {"\\u0011", 6},      {"\\u0012", 6},       {"\\u0013", 6},
+    {"\\u0014", 6}, {"\\u0015", 6}, {"\\u0016", 6},      {"\\u0017", 6},       {"\\u0018", 6},
+    {"\\u0019", 6}, {"\\u001a", 6}, {"\\u001b", 6},      {"\\u001c", 6},       {"\\u001d", 6},
+    {"\\u001e", 6}, {"\\u001f", 6}, ['"'] = {"\\\"", 2}, ['\\'] = {"\\\\", 2},
+};
+
+/* Writes what the first `len` bytes of a block become, up to the first 8-bit byte, and returns how
+ * many that were. Lines are short, and branches that depend on their lengths cost more than bytes:
+ * so whole blocks are copied, and behind each escape the rest of its block once more. Therefore
+ * two blocks must be there at `data`, and PAYLOAD_BLOCK_ROOM bytes at *to, which is advanced. */
+static size_t payload_escape_block(uint8_t **to, const uint8_t *data, size_t len)
 {
-    uint64_t quote = (word ^ PAYLOAD_ONES * '"') - PAYLOAD_ONES;
-    uint64_t backslash = (word ^ PAYLOAD_ONES * '\\') - PAYLOAD_ONES;
-    uint64_t control = word - PAYLOAD_ONES * 0x20;
-    return (word | quote | backslash | control) & PAYLOAD_ONES * 0x80;
-}
-
-static uint64_t payload_load(const uint8_t *data)
-{
-    uint64_t word;
-    memcpy(&word, data, sizeof word);
-    return le64toh(word);
-}
-
-static size_t payload_first_hit(uint64_t hits)
-{
-    return (size_t)__builtin_ctzll(hits) / 8;
-}
-
-/* The length of the run of bytes that are copied as they are. */
-static size_t payload_plain_run(const uint8_t *data, size_t len)
-{
-    size_t i = 0;
-    for (; len - i >= 8; i += 8) {
-        uint64_t hits = payload_hits(payload_load(data + i));
-        if (hits)
-            return i + payload_first_hit(hits);
-    }
-    while (i < len && data[i] >= 0x20 && data[i] < 0x80 && data[i] != '"' && data[i] != '\\')
-        i++;
-    return i;
-}
-
-/* Copies that run and returns its length. Each eight bytes are written before they are judged:
- * lines are short, and a memcpy() for each would take longer than its bytes. */
-static size_t payload_copy_plain(struct payload_out *out, const uint8_t *data, size_t len)
-{
-    size_t room = out->kept.cap - out->kept.len;
-    size_t both = len < room ? len : room;
-    uint64_t hits = 0;
-    size_t i = 0;
-    for (; both - i >= 8; i += 8) {
-        memcpy(out->kept.data + out->kept.len + i, data + i, 8);
-        hits = payload_hits(payload_load(data + i));
-        if (hits) {
-            i += payload_first_hit(hits);
-            break;
+    uint64_t specials = payload_specials(data);
+    uint8_t *out = *to;
+    size_t done = 0;
+    if (len < PAYLOAD_BLOCK)
+        specials &= (UINT64_C(1) << len) - 1;
+    memcpy(out, data, PAYLOAD_BLOCK);
+    for (; specials; specials &= specials - 1) {
+        size_t at = (size_t)__builtin_ctzll(specials);
+        out += at - done;
+        done = at;
+        if (data[at] >= 0x80) {
+            *to = out;
+            return done;
         }
+        const struct payload_escape *escape = &payload_escapes[data[at]];
+        memcpy(out, escape, sizeof *escape);
+        out += escape->len;
+        done++;
+        memcpy(out, data + done, PAYLOAD_BLOCK);
     }
-    out->kept.len += i;
-    out->size += i;
-    if (hits)
-        return i;
-    size_t rest = payload_plain_run(data + i, len - i);
-    payload_out_add(out, data + i, rest);
-    return i + rest;
+    *to = out + len - done;
+    return len;
 }
 
-static void payload_escape(struct payload_out *out, uint8_t byte)
+/* Adds what the next block becomes, up to the first 8-bit byte; fewer bytes at the end of `data`.
+ * Returns how many that took. */
+static size_t payload_add_block(struct payload_out *out, const uint8_t *data, size_t len)
 {
-    static const char controls[32][8] = {
-        "\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006", "\\u0007",
-        "\\b",     "\\t",     "\\n",     "\\u000b", "\\f",     "\\r",     "\\u000e", "\\u000f",
-        "\\u0010", "\\u0011", "\\u0012", "\\u0013", "\\u0014", "\\u0015", "\\u0016", "\\u0017",
-        "\\u0018", "\\u0019", "\\u001a", "\\u001b", "\\u001c", "\\u001d", "\\u001e", "\\u001f",
-    };
-    static const char quote[8] = "\\\"", backslash[8] = "\\\\";
-    if (byte == '"')
-        payload_out_add_short(out, quote, 2);
-    else if (byte == '\\')
-        payload_out_add_short(out, backslash, 2);
+    uint8_t edge[2 * PAYLOAD_BLOCK], spare[PAYLOAD_BLOCK_ROOM];
+    size_t block = len < PAYLOAD_BLOCK ? len : PAYLOAD_BLOCK;
+    if (len < sizeof edge) {
+        memcpy(edge, data, block);
+        memset(edge + block, 0, sizeof edge - block);
+        data = edge;
+    }
+    bool in_place = payload_out_room(out) >= sizeof spare;
+    uint8_t *begin = in_place ? payload_out_end(out) : spare, *end = begin;
+    size_t taken = payload_escape_block(&end, data, block);
+    if (in_place)
+        payload_out_advance(out, (size_t)(end - begin));
     else
-        payload_out_add_short(out, controls[byte], controls[byte][1] == 'u' ? 6 : 2);
+        payload_out_add(out, spare, (size_t)(end - begin));
+    return taken;
 }
 
 static void payload_replace(struct payload_json_text *text, struct payload_out *out)
 {
-    static const char replacement[8] = "\xEF\xBF\xBD";
-    payload_out_add_short(out, replacement, 3);
+    payload_out_add(out, "\xEF\xBF\xBD", 3);
     text->replaced = true;
 }
 
@@ -182,23 +171,12 @@ static size_t payload_add_8bit(struct payload_json_text *text, struct payload_ou
 void payload_json_text_add(struct payload_json_text *text, struct payload_out *out,
                            const uint8_t *data, size_t len)
 {
-    static const char line_end[8] = "\\r\\n";
     size_t i = 0;
     if (text->pending_len && len)
         i = payload_resume(text, out, data, len);
-    while (i < len) {
-        i += payload_copy_plain(out, data + i, len - i);
-        if (i == len)
-            break;
-        if (data[i] >= 0x80) {
-            i += payload_add_8bit(text, out, data + i, len - i);
-        } else if (data[i] == '\r' && len - i > 1 && data[i + 1] == '\n') {
-            payload_out_add_short(out, line_end, 4);
-            i += 2;
-        } else {
-            payload_escape(out, data[i++]);
-        }
-    }
+    while (i < len)
+        i += data[i] < 0x80 ? payload_add_block(out, data + i, len - i)
+                            : payload_add_8bit(text, out, data + i, len - i);
 }
 
 void payload_json_text_end(struct payload_json_text *text, struct payload_out *out)

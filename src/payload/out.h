@@ -36,14 +36,19 @@ static inline void payload_out_add(struct payload_out *out, const void *data, si
     out->size += len;
 }
 
-/* The same for `len` <= 8 bytes of an array of 8: one move, no call. */
-static inline void payload_out_add_short(struct payload_out *out, const char data[8], size_t len)
+/* To write in place: how much may be written at the end, and that `len` bytes of it were. */
+static inline size_t payload_out_room(const struct payload_out *out)
 {
-    if (out->kept.cap - out->kept.len < 8) {
-        payload_out_add_slow(out, data, len);
-        return;
-    }
-    memcpy(out->kept.data + out->kept.len, data, 8);
+    return out->kept.cap - out->kept.len;
+}
+
+static inline uint8_t *payload_out_end(struct payload_out *out)
+{
+    return out->kept.data + out->kept.len;
+}
+
+static inline void payload_out_advance(struct payload_out *out, size_t len)
+{
     out->kept.len += len;
     out->size += len;
 }

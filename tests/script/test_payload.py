@@ -140,8 +140,9 @@ def test_every_code_point():
 
 
 def test_every_value_at_every_alignment():
-    """What is copied eight bytes at a time must stop at the right one of them."""
+    """What is copied by whole blocks must stop at the right one of their bytes."""
     check_mails(b"x" * before + bytes([byte]) + b"y" * 9 for before in range(17) for byte in range(256))
+    check_mails(b"x" * before + bytes([byte]) + b"y" * 130 for before in range(130) for byte in BORDERS)
 
 
 def random_mail(dice):

@@ -9,6 +9,7 @@
 
 #include "payload/json_text.h"
 #include "payload/out.h"
+#include "payload/specials.h"
 
 #define FFFD "\xEF\xBF\xBD"
 
@@ -113,6 +114,62 @@ static void test_table_at_every_split(void **state)
     }
 }
 
+/* Each case with `before` plain bytes in front of it and `after` behind it, in one piece. */
+static void expect_within(const struct text_case *c, size_t before, size_t after, size_t room)
+{
+    struct payload_out out = {0};
+    struct payload_json_text text = {0};
+    char in[6 * PAYLOAD_BLOCK], expected[6 * PAYLOAD_BLOCK];
+    size_t out_len = strlen(c->out);
+    assert_true(before + out_len + c->in_len + after <= sizeof in);
+    memset(in, 'x', sizeof in);
+    memset(expected, 'x', sizeof expected);
+    memcpy(in + before, c->in, c->in_len);
+    memcpy(expected + before, c->out, out_len);
+    payload_out_reset(&out, 10000, room);
+    add(&text, &out, in, before + c->in_len + after);
+    payload_json_text_end(&text, &out);
+    assert_int_equal(out.size, before + out_len + after);
+    assert_int_equal(out.kept.len, out.size);
+    if (out.kept.len)
+        assert_memory_equal(out.kept.data, expected, out.kept.len);
+    assert_int_equal(text.replaced, c->replaced);
+    payload_out_drop(&out);
+}
+
+/* Wherever in a block something is special, and wherever the input or the memory ends. */
+static void test_table_at_every_place_of_a_block(void **state)
+{
+    (void)state;
+    static const size_t rooms[] = {0, 8 * PAYLOAD_BLOCK, 10000};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t before = 0; before <= 2 * PAYLOAD_BLOCK + 1; before++)
+            for (size_t room = 0; room < sizeof rooms / sizeof *rooms; room++)
+                for (size_t after = 1; after <= 2 * PAYLOAD_BLOCK + 1; after += 16)
+                    expect_within(&cases[i], before, after, rooms[room]);
+}
+
+/* The most that a block can become, in exactly the memory that is needed, or a little more. */
+static void test_nothing_but_escapes(void **state)
+{
+    (void)state;
+    enum {
+        LEN = 3 * PAYLOAD_BLOCK
+    };
+    char in[LEN] = {0};
+    for (size_t len = 0; len <= LEN; len++)
+        for (size_t more = 0; more <= 2 * PAYLOAD_BLOCK; more += 8) {
+            struct payload_out out = {0};
+            struct payload_json_text text = {0};
+            payload_out_reset(&out, 6 * LEN + more, 6 * len + more);
+            add(&text, &out, in, len);
+            assert_int_equal(out.kept.len, 6 * len);
+            for (size_t i = 0; i < len; i++)
+                assert_memory_equal(out.kept.data + 6 * i, "\\u0000", 6);
+            payload_out_drop(&out);
+        }
+}
+
 static void test_unescape_gives_the_bytes_back(void **state)
 {
     (void)state;
@@ -138,6 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_at_every_split),
+        cmocka_unit_test(test_table_at_every_place_of_a_block),
+        cmocka_unit_test(test_nothing_but_escapes),
         cmocka_unit_test(test_unescape_gives_the_bytes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

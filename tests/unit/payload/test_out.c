@@ -14,16 +14,18 @@ static void test_keeps_up_to_the_limit(void **state)
         payload_out_reset(&out, 10, expected);
         assert_true(out.kept.cap <= 10);
         payload_out_add(&out, "abcd", 4);
-        payload_out_add_short(&out, "efxxxxxx", 2);
+        payload_out_add(&out, "ef", 2);
         payload_out_add(&out, NULL, 0);
         payload_out_add(&out, "ghij", 4);
         assert_int_equal(out.kept.len, 10);
         assert_memory_equal(out.kept.data, "abcdefghij", 10);
         assert_int_equal(out.kept.cap, 10);
         assert_false(out.dropped);
-        payload_out_add_short(&out, "kxxxxxxx", 1);
+        assert_int_equal(payload_out_room(&out), 0);
+        payload_out_add(&out, "k", 1);
         assert_true(out.dropped);
         assert_int_equal(out.kept.cap, 0);
+        assert_int_equal(payload_out_room(&out), 0);
         payload_out_add(&out, "lmn", 3);
         assert_int_equal(out.size, 14);
         payload_out_drop(&out);
@@ -47,6 +49,22 @@ static void test_growth(void **state)
     payload_out_drop(&out);
 }
 
+static void test_written_in_place(void **state)
+{
+    (void)state;
+    struct payload_out out = {0};
+    payload_out_reset(&out, 100, 10);
+    payload_out_add(&out, "ab", 2);
+    assert_int_equal(payload_out_room(&out), 8);
+    memcpy(payload_out_end(&out), "cdefghij", 8);
+    payload_out_advance(&out, 3);
+    payload_out_add(&out, "xy", 2);
+    assert_int_equal(out.size, 7);
+    assert_int_equal(out.kept.len, 7);
+    assert_memory_equal(out.kept.data, "abcdexy", 7);
+    payload_out_drop(&out);
+}
+
 static void test_reset_keeps_again(void **state)
 {
     (void)state;
@@ -66,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keeps_up_to_the_limit),
         cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_written_in_place),
         cmocka_unit_test(test_reset_keeps_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
