@@ -1,24 +1,16 @@
 /* imap-collector: options, wiring, signals. What it does is in the collect room. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "collect/collector.h"
 #include "conf/conf.h"
 #include "net/loop.h"
-#include "net/tls.h"
 #include "programs/collector_options.h"
 #include "programs/collector_report.h"
-#include "sink/hpfeeds.h"
-#include "state/memory.h"
-#include "state/sqlite.h"
+#include "programs/collector_setup.h"
 
 enum {
     PROGRESS_TERMINAL = 200, /* ms between two progress lines */
@@ -31,6 +23,7 @@ struct program {
     struct collector_options options;
     struct conf *conf;
     struct net_loop *loop;
+    struct tls_store *tls;
     struct collect_account *accounts;
     struct sink *sink;
     struct state *state;
@@ -81,149 +74,6 @@ static int program_load(struct program *program)
         fprintf(stderr, "%zu error%s in the configuration: nothing was contacted\n",
                 problems.errors, problems.errors == 1 ? "" : "s");
     conf_problems_release(&problems);
-    return result;
-}
-
-/* Accounts with equal settings share a context: it holds the CAs, which are large. */
-static bool program_same_tls(const struct conf_tls *a, const struct conf_tls *b)
-{
-    if (a->mode == CONF_TLS_NONE || a->verify != b->verify ||
-        a->has_fingerprint != b->has_fingerprint ||
-        (a->has_fingerprint && memcmp(a->fingerprint, b->fingerprint, sizeof a->fingerprint)))
-        return false;
-    return a->ca && b->ca ? !strcmp(a->ca, b->ca) : a->ca == b->ca;
-}
-
-static int program_tls(const struct conf_tls *tls, struct net_tls **ret_tls, struct err *err)
-{
-    struct net_tls_settings settings = {
-        .ca_file = tls->ca,
-        .no_verify = !tls->verify,
-        .has_fingerprint = tls->has_fingerprint,
-        .cert_file = tls->cert,
-        .key_file = tls->key,
-    };
-    memcpy(settings.fingerprint, tls->fingerprint, sizeof settings.fingerprint);
-    return net_tls_client_new(&settings, ret_tls, err);
-}
-
-static int program_account_tls(struct program *program, size_t index, struct err *err)
-{
-    const struct conf_mailbox *mailboxes = program->conf->mailboxes;
-    struct collect_account *account = &program->accounts[index];
-    if (mailboxes[index].tls.mode == CONF_TLS_NONE)
-        return 0;
-    /* Neighbours in the file are mostly alike. */
-    for (size_t back = 1; back <= index && back <= 16; back++)
-        if (program_same_tls(&mailboxes[index - back].tls, &mailboxes[index].tls)) {
-            account->tls = net_tls_ref(program->accounts[index - back].tls);
-            return 0;
-        }
-    return program_tls(&mailboxes[index].tls, &account->tls, err);
-}
-
-static void program_account(struct collect_account *account, const struct conf_mailbox *mailbox)
-{
-    static const enum imap_security securities[] = {
-        [CONF_TLS_IMPLICIT] = IMAP_SECURITY_IMPLICIT,
-        [CONF_TLS_STARTTLS] = IMAP_SECURITY_STARTTLS,
-        [CONF_TLS_NONE] = IMAP_SECURITY_NONE,
-    };
-    static const enum imap_auth auths[] = {
-        [CONF_AUTH_AUTO] = IMAP_AUTH_AUTO,
-        [CONF_AUTH_PLAIN] = IMAP_AUTH_PLAIN,
-        [CONF_AUTH_LOGIN] = IMAP_AUTH_LOGIN,
-    };
-    static const enum collect_after afters[] = {
-        [CONF_AFTER_SEEN] = COLLECT_AFTER_SEEN,       [CONF_AFTER_NONE] = COLLECT_AFTER_NONE,
-        [CONF_AFTER_DELETE] = COLLECT_AFTER_DELETE,   [CONF_AFTER_MOVE] = COLLECT_AFTER_MOVE,
-        [CONF_AFTER_KEYWORD] = COLLECT_AFTER_KEYWORD,
-    };
-    *account = (struct collect_account){
-        .label = mailbox->label,
-        .host = mailbox->host,
-        .port = mailbox->port,
-        .security = securities[mailbox->tls.mode],
-        .auth = auths[mailbox->auth],
-        .user = mailbox->username,
-        .password = mailbox->password,
-        .folders = (const char *const *)mailbox->folders,
-        .folder_count = mailbox->folder_count,
-        .after = afters[mailbox->after],
-        .after_name = mailbox->after_name,
-    };
-}
-
-static int program_make_accounts(struct program *program, struct err *err)
-{
-    const struct conf *conf = program->conf;
-    program->accounts = mem_zalloc(conf->mailbox_count * sizeof *program->accounts);
-    for (size_t i = 0; i < conf->mailbox_count; i++) {
-        program_account(&program->accounts[i], &conf->mailboxes[i]);
-        if (program_account_tls(program, i, err) < 0)
-            return err_prefix(err, "%s:%u", conf->mailbox_path, conf->mailboxes[i].line);
-    }
-    return 0;
-}
-
-static int program_make_sink(struct program *program, struct err *err)
-{
-    static const enum sink_confirm confirms[] = {
-        [CONF_CONFIRM_AUTO] = SINK_CONFIRM_AUTO,
-        [CONF_CONFIRM_ECHO] = SINK_CONFIRM_ECHO,
-        [CONF_CONFIRM_CLOSE] = SINK_CONFIRM_CLOSE,
-        [CONF_CONFIRM_SENT] = SINK_CONFIRM_SENT,
-    };
-    const struct conf_feed *feed = &program->conf->feed;
-    struct net_tls *tls = NULL;
-    if (feed->tls.mode != CONF_TLS_NONE && program_tls(&feed->tls, &tls, err) < 0)
-        return err_prefix(err, "%s", program->conf->feed_path);
-    program->sink =
-        sink_hpfeeds_new(program->loop, &(struct sink_hpfeeds_settings){
-                                            .host = feed->host,
-                                            .port = feed->port,
-                                            .tls = tls,
-                                            .ident = feed->ident,
-                                            .secret = feed->secret,
-                                            .channels = (const char *const *)feed->channels,
-                                            .channel_count = feed->channel_count,
-                                            .confirm = confirms[feed->confirm],
-                                            .confirm_channel = feed->confirm_channel,
-                                            .confirm_grace = feed->confirm_grace,
-                                            .max_frame = feed->max_frame,
-                                        });
-    net_tls_unref(tls);
-    return 0;
-}
-
-/* Where the state is, unless --state says so. The caller frees it; NULL: no home. */
-static char *program_state_path(void)
-{
-    const char *directory = getenv("STATE_DIRECTORY");
-    if (directory && *directory) /* systemd may name several, separated by colons */
-        return mem_printf("%.*s/state.db", (int)strcspn(directory, ":"), directory);
-    const char *xdg = getenv("XDG_STATE_HOME");
-    if (xdg && *xdg == '/')
-        return mem_printf("%s/imap-collector/state.db", xdg);
-    const char *home = getenv("HOME");
-    if (home && *home)
-        return mem_printf("%s/.local/state/imap-collector/state.db", home);
-    return NULL;
-}
-
-static int program_open_state(struct program *program, struct err *err)
-{
-    const char *given = program->options.state;
-    if (program->options.check || (given && !strcmp(given, "none"))) {
-        program->state = state_memory_new();
-        return 0;
-    }
-    char *path = given ? mem_strdup(given) : program_state_path();
-    if (!path)
-        return err_set(err, ERR_GIVE_UP,
-                       "no place for the state: $HOME is not set; give one with --state");
-    int result = state_sqlite_open(path, &program->state, err);
-    free(path);
     return result;
 }
 
@@ -367,21 +217,10 @@ static void program_release(struct program *program)
         net_timer_free(program->progress);
         net_timer_free(program->broker_patience);
     }
-    for (size_t i = 0; program->accounts && i < program->conf->mailbox_count; i++)
-        net_tls_unref(program->accounts[i].tls);
-    free(program->accounts);
+    setup_accounts_free(program->accounts, program->conf->mailbox_count);
+    tls_store_free(program->tls);
     net_loop_free(program->loop);
     conf_free(program->conf);
-}
-
-/* Each mailbox takes a descriptor; the usual soft limit is 1,024. */
-static void program_raise_limits(void)
-{
-    struct rlimit limit;
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 int main(int argc, char **argv)
@@ -395,13 +234,15 @@ int main(int argc, char **argv)
     if (program_load(&program) < 0)
         return EX_CONFIG;
 
-    program_raise_limits();
+    setup_raise_limits();
     program.loop = net_loop_new();
     result = EX_CONFIG;
-    if (program_make_accounts(&program, &err) < 0 || program_make_sink(&program, &err) < 0)
+    program.tls = tls_store_new(NULL);
+    if (setup_accounts_new(program.conf, program.tls, &program.accounts, &err) < 0 ||
+        setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)
         goto out;
     result = EXIT_SOME_FAILED;
-    if (program_open_state(&program, &err) < 0)
+    if (setup_state_open(&program.options, &program.state, &err) < 0)
         goto out;
     program_run(&program);
     program_show_result(&program);

@@ -1,0 +1,145 @@
+#include "programs/collector_setup.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/mem.h"
+#include "sink/hpfeeds.h"
+#include "state/memory.h"
+#include "state/sqlite.h"
+
+static void setup_account(const struct conf_mailbox *mailbox, struct collect_account *account)
+{
+    static const enum imap_security securities[] = {
+        [CONF_TLS_IMPLICIT] = IMAP_SECURITY_IMPLICIT,
+        [CONF_TLS_STARTTLS] = IMAP_SECURITY_STARTTLS,
+        [CONF_TLS_NONE] = IMAP_SECURITY_NONE,
+    };
+    static const enum imap_auth auths[] = {
+        [CONF_AUTH_AUTO] = IMAP_AUTH_AUTO,
+        [CONF_AUTH_PLAIN] = IMAP_AUTH_PLAIN,
+        [CONF_AUTH_LOGIN] = IMAP_AUTH_LOGIN,
+    };
+    static const enum collect_after afters[] = {
+        [CONF_AFTER_SEEN] = COLLECT_AFTER_SEEN,       [CONF_AFTER_NONE] = COLLECT_AFTER_NONE,
+        [CONF_AFTER_DELETE] = COLLECT_AFTER_DELETE,   [CONF_AFTER_MOVE] = COLLECT_AFTER_MOVE,
+        [CONF_AFTER_KEYWORD] = COLLECT_AFTER_KEYWORD,
+    };
+    *account = (struct collect_account){
+        .label = mailbox->label,
+        .host = mailbox->host,
+        .port = mailbox->port,
+        .security = securities[mailbox->tls.mode],
+        .auth = auths[mailbox->auth],
+        .user = mailbox->username,
+        .password = mailbox->password,
+        .folders = (const char *const *)mailbox->folders,
+        .folder_count = mailbox->folder_count,
+        .after = afters[mailbox->after],
+        .after_name = mailbox->after_name,
+    };
+}
+
+int setup_accounts_new(const struct conf *conf, struct tls_store *store,
+                       struct collect_account **ret_accounts, struct err *err)
+{
+    struct collect_account *accounts = mem_zalloc(conf->mailbox_count * sizeof *accounts);
+    for (size_t i = 0; i < conf->mailbox_count; i++) {
+        setup_account(&conf->mailboxes[i], &accounts[i]);
+        if (tls_store_get(store, &conf->mailboxes[i].tls, &accounts[i].tls, err) < 0) {
+            setup_accounts_free(accounts, i);
+            return err_prefix(err, "%s:%u", conf->mailbox_path, conf->mailboxes[i].line);
+        }
+    }
+    *ret_accounts = accounts;
+    return 0;
+}
+
+void setup_accounts_free(struct collect_account *accounts, size_t count)
+{
+    for (size_t i = 0; accounts && i < count; i++)
+        net_tls_unref(accounts[i].tls);
+    free(accounts);
+}
+
+int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,
+                   struct sink **ret_sink, struct err *err)
+{
+    static const enum sink_confirm confirms[] = {
+        [CONF_CONFIRM_AUTO] = SINK_CONFIRM_AUTO,
+        [CONF_CONFIRM_ECHO] = SINK_CONFIRM_ECHO,
+        [CONF_CONFIRM_CLOSE] = SINK_CONFIRM_CLOSE,
+        [CONF_CONFIRM_SENT] = SINK_CONFIRM_SENT,
+    };
+    const struct conf_feed *feed = &conf->feed;
+    struct net_tls *tls;
+    if (tls_store_get(store, &feed->tls, &tls, err) < 0)
+        return err_prefix(err, "%s", conf->feed_path);
+    *ret_sink = sink_hpfeeds_new(loop, &(struct sink_hpfeeds_settings){
+                                           .host = feed->host,
+                                           .port = feed->port,
+                                           .tls = tls,
+                                           .ident = feed->ident,
+                                           .secret = feed->secret,
+                                           .channels = (const char *const *)feed->channels,
+                                           .channel_count = feed->channel_count,
+                                           .confirm = confirms[feed->confirm],
+                                           .confirm_channel = feed->confirm_channel,
+                                           .confirm_grace = feed->confirm_grace,
+                                           .max_frame = feed->max_frame,
+                                       });
+    net_tls_unref(tls);
+    return 0;
+}
+
+void setup_feed_key(const struct conf_feed *feed, struct buf *out)
+{
+    buf_printf(out, "%s\n%u\n%s\n%s\n", feed->host, feed->port, feed->ident, feed->secret);
+    for (size_t i = 0; i < feed->channel_count; i++)
+        buf_printf(out, "%s\n", feed->channels[i]);
+    buf_printf(out, "%d %d\n%s\n%" PRIu64 " %" PRIu32 "\n", feed->payload_raw, (int)feed->confirm,
+               feed->confirm_channel, feed->confirm_grace, feed->max_frame);
+    tls_store_key(&feed->tls, out);
+}
+
+/* Where the state is, unless --state says so. The caller frees it; NULL: no home. */
+static char *setup_state_path(void)
+{
+    const char *directory = getenv("STATE_DIRECTORY");
+    if (directory && *directory) /* systemd may name several, separated by colons */
+        return mem_printf("%.*s/state.db", (int)strcspn(directory, ":"), directory);
+    const char *xdg = getenv("XDG_STATE_HOME");
+    if (xdg && *xdg == '/')
+        return mem_printf("%s/imap-collector/state.db", xdg);
+    const char *home = getenv("HOME");
+    if (home && *home)
+        return mem_printf("%s/.local/state/imap-collector/state.db", home);
+    return NULL;
+}
+
+int setup_state_open(const struct collector_options *options, struct state **ret_state,
+                     struct err *err)
+{
+    if (options->check || (options->state && !strcmp(options->state, "none"))) {
+        *ret_state = state_memory_new();
+        return 0;
+    }
+    char *path = options->state ? mem_strdup(options->state) : setup_state_path();
+    if (!path)
+        return err_set(err, ERR_GIVE_UP,
+                       "no place for the state: $HOME is not set; give one with --state");
+    int result = state_sqlite_open(path, ret_state, err);
+    free(path);
+    return result;
+}
+
+void setup_raise_limits(void)
+{
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}

@@ -1,0 +1,35 @@
+/* programs/collector_setup.h: what the rooms are to be told, made out of the configuration. */
+#ifndef PROGRAMS_COLLECTOR_SETUP_H
+#define PROGRAMS_COLLECTOR_SETUP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "collect/account.h"
+#include "conf/conf.h"
+#include "programs/collector_options.h"
+#include "programs/collector_tls.h"
+#include "sink/sink.h"
+#include "state/state.h"
+
+struct net_loop;
+
+/* An account for each mailbox, in their order. Their strings are those of `conf`. Fails when a file
+ * that a mailbox trusts cannot be used. */
+int setup_accounts_new(const struct conf *conf, struct tls_store *store,
+                       struct collect_account **ret_accounts, struct err *err);
+/* NULL does nothing. */
+void setup_accounts_free(struct collect_account *accounts, size_t count);
+
+int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,
+                   struct sink **ret_sink, struct err *err);
+/* Appends a text that is equal for feeds that one sink can serve. It holds the secret. */
+void setup_feed_key(const struct conf_feed *feed, struct buf *out);
+
+/* The memory of what was delivered, where the options or the environment say it is. */
+int setup_state_open(const struct collector_options *options, struct state **ret_state,
+                     struct err *err);
+
+/* As many files may be open as the system lets us: each mailbox takes one. */
+void setup_raise_limits(void);
+
+#endif
