@@ -2,6 +2,7 @@
 #include "net/conn.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -223,4 +224,14 @@ void net_conn_close(struct net_conn *conn)
         conn->last.data = conn;
         uv_close((uv_handle_t *)&conn->last, net_conn_closed);
     }
+}
+
+void net_conn_abort(struct net_conn *conn)
+{
+    static const struct linger at_once = {.l_onoff = 1};
+    if (conn && conn->fd >= 0) {
+        conn->output_broken = true;
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    net_conn_close(conn);
 }

@@ -104,6 +104,8 @@ const char *net_conn_peer(const struct net_conn *conn);
  * close_notify goes ahead, unless something was dropped: that must not look whole to the peer. No
  * event comes after it. NULL does nothing. */
 void net_conn_close(struct net_conn *conn);
+/* The same without a goodbye: TCP resets the connection, so that the peer knows it is broken. */
+void net_conn_abort(struct net_conn *conn);
 
 struct net_listener_events {
     /* A peer connected (and with TLS shook hands: nobody is accepted before). The callee owns

@@ -523,6 +523,29 @@ static void test_reset_after_last_words(void **state)
     close(listener);
 }
 
+static bool server_gone(struct stage *stage)
+{
+    return peer_saw(&stage->server, 'E') || peer_saw(&stage->server, 'F');
+}
+
+/* What was said before may be lost: no close_notify, no FIN, that would let it pass for whole. */
+static void test_abort(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        struct stage stage;
+        begin(&stage, tls);
+        stage_run(&stage, stage_both_ready);
+        net_conn_abort(stage.client.conn);
+        stage.client.conn = NULL;
+        stage_run(&stage, server_gone);
+        assert_int_equal(last_letter(&stage.server), 'F');
+        assert_non_null(strstr(stage.server.err.text, "reset"));
+        stage_release(&stage);
+    }
+    net_conn_abort(NULL);
+}
+
 static struct err deaf_err;
 
 static void deaf_failed(void *ctx, const struct err *err)
@@ -617,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_deadlines_go_by_the_loops_clock),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_reset_after_last_words),
+        cmocka_unit_test(test_abort),
         cmocka_unit_test(test_end_is_a_failure_to_whom_it_says_nothing),
         cmocka_unit_test(test_who_the_peer_is),
     };
