@@ -55,6 +55,8 @@ void confirm_setup_release(struct confirm_setup *setup);
 
 struct confirm_ops {
     const char *name;
+    /* `opened` means that the broker handled frames of ours: nobody refuses the login any more. */
+    bool proves_login;
     /* Connects anew; standing connections without mails are dropped. Answered by an event. */
     void (*open)(struct confirm *confirm);
     /* May become true again only by an event that gives mails back. */

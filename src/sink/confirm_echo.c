@@ -383,6 +383,7 @@ static void confirm_echo_free(struct confirm *confirm)
 
 static const struct confirm_ops confirm_echo_ops = {
     .name = "echo",
+    .proves_login = true,
     .open = confirm_echo_open,
     .has_room = confirm_echo_has_room,
     .publish = confirm_echo_publish,

@@ -70,6 +70,7 @@ struct sink_hpfeeds {
     struct outbox outbox;     /* offered mails, and those the way has */
     struct sink_mail *judged; /* JUDGING */
     struct err judged_err;
+    bool judged_unheard; /* its connection broke without a word of the broker's */
 
     struct net_timer *pause;
     unsigned attempt;
@@ -171,21 +172,24 @@ static void hpfeeds_refuse(struct sink_hpfeeds *hpfeeds, struct sink_mail *mail)
 }
 
 /* The broker is there without the mail. If it took no others since this one first broke a
- * connection, that may be the channel's fault, and is no reason to go on without a pause. */
+ * connection, that may be the channel's fault, and is no reason to go on without a pause. But a
+ * channel, and all else that an account may not do, is refused by word; and the login is proven
+ * where a frame made the way there and back. */
 static void hpfeeds_judge(struct sink_hpfeeds *hpfeeds)
 {
     struct sink_mail *mail = hpfeeds->judged;
     bool others = outbox_takes_others(&hpfeeds->outbox, mail);
+    bool certain = hpfeeds->judged_unheard && hpfeeds->way->ops->proves_login;
 
     hpfeeds->judged = NULL;
     hpfeeds->state = HPFEEDS_UP;
-    if (outbox_strike(&hpfeeds->outbox, mail)) {
+    if (outbox_strike(&hpfeeds->outbox, mail, certain)) {
         hpfeeds_refuse(hpfeeds, mail);
         return;
     }
-    hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &hpfeeds->judged_err);
     if (!others)
         hpfeeds_go_down(hpfeeds, &hpfeeds->judged_err);
+    hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &hpfeeds->judged_err);
 }
 
 /* --- events of the way ---------------------------------------------------------------------- */
@@ -294,6 +298,7 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
     if (hpfeeds_is_judgeable(hpfeeds, mails, suspects, how)) {
         hpfeeds->judged = sink_mail_list_pop(mails);
         hpfeeds->judged_err = why;
+        hpfeeds->judged_unheard = how != PUBLISHER_REFUSED;
         hpfeeds_open(hpfeeds, HPFEEDS_JUDGING);
         return;
     }

@@ -82,6 +82,7 @@ void outbox_taken(struct outbox *outbox, const struct sink_mail *mail)
 {
     outbox_landed(outbox, mail);
     outbox->taken++;
+    outbox->blamed = 0;
     suspects_cleared(&outbox->suspects, mail->print);
 }
 
@@ -120,15 +121,23 @@ bool outbox_takes_others(const struct outbox *outbox, const struct sink_mail *ma
 }
 
 /* The last strike is not counted: the same mail from another mailbox needs but that one. */
-bool outbox_strike(struct outbox *outbox, const struct sink_mail *mail)
+bool outbox_strike(struct outbox *outbox, const struct sink_mail *mail, bool certain)
 {
     struct suspect *suspect = suspects_find(&outbox->suspects, mail->print);
 
     if (!suspect)
         return false;
-    if (suspect->strikes + 1 < OUTBOX_STRIKES) {
-        suspect->strikes++;
-        return false;
+    if (suspect->strikes + 1 >= OUTBOX_STRIKES && outbox_takes_others(outbox, mail))
+        return true;
+    /* Should it be the channel after all, no more than one good mail is held for it. */
+    if (certain && suspect->certain + 1 >= OUTBOX_STRIKES &&
+        (!outbox->blamed || outbox->blamed == mail->print)) {
+        outbox->blamed = mail->print;
+        return true;
     }
-    return outbox_takes_others(outbox, mail);
+    if (suspect->strikes + 1 < OUTBOX_STRIKES)
+        suspect->strikes++;
+    if (certain && suspect->certain + 1 < OUTBOX_STRIKES)
+        suspect->certain++;
+    return false;
 }

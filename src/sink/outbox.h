@@ -25,6 +25,7 @@ struct outbox {
     size_t limited;              /* of these, those with a limit */
     size_t limit;                /* the least of these limits */
     uint64_t taken;              /* mails, so far */
+    uint64_t blamed;             /* a mail's print: refused, and nothing was taken since; 0: none */
     struct suspects suspects;
 };
 
@@ -50,7 +51,8 @@ size_t outbox_lost(struct outbox *outbox, const struct sink_mail_list *mails);
 /* Did the broker take others since it first dropped a connection with this one? */
 bool outbox_takes_others(const struct outbox *outbox, const struct sink_mail *mail);
 /* It broke a connection that worked before, alone, and another works after it. Returns true when
- * that was once too often, and others are taken. */
-bool outbox_strike(struct outbox *outbox, const struct sink_mail *mail);
+ * that was once too often, and others are taken; or, where each time nothing else can have been
+ * the reason (`certain`), it is the only one that is blamed while none are. */
+bool outbox_strike(struct outbox *outbox, const struct sink_mail *mail, bool certain);
 
 #endif

@@ -20,7 +20,8 @@ struct suspect {
     uint64_t taken; /* mails taken by the sink when it first was lost */
     uint32_t limit; /* see suspects_limit() */
     uint16_t losses;
-    uint16_t strikes;
+    uint16_t strikes; /* see outbox_strike() */
+    uint16_t certain; /* of these, such that leave no other explanation */
 };
 
 /* All zero is empty; its memory is there only while there are suspects. */

@@ -277,6 +277,37 @@ def test_a_mail_the_broker_breaks_over_is_held(imap, hpfeeds, run):
     assert marked(server)
 
 
+def test_the_only_mail_the_broker_breaks_over_is_held(imap, brokers, start):
+    """Without another mail to tell by, the marker's way there and back has to do; where there is
+    none, nothing is held, and the pass ends."""
+    mails = spam(1, 90000, "big")
+    echo, close = imap(mails), imap(mails)
+    by_echo, by_close = brokers(2)
+    by_echo.frame_max = by_close.frame_max = 50000
+    held = start(by_echo.feed(), [echo.mailbox()], name="echo")
+    ended = start(by_close.feed(confirm="close", confirm_grace="50 ms"), [close.mailbox()],
+                  name="close")
+    held.wait()
+    assert held.code == 0 and held.row("trap") == (1, 0, 1, "ok"), held
+    assert "UID 1" in held.err and "each of 3 times" in held.err, held
+    assert [kind for kind, _ in held.recorded().values()] == ["held"]
+    ended.wait()
+    assert ended.code == 75 and "max_frame" in ended.err, ended
+    assert ended.recorded() == {}
+    assert untouched(echo) and untouched(close)
+
+    # What came of it is remembered, and another mail is not held up.
+    echo.inbox.add(spam(1)[0])
+    close.inbox.add(spam(1)[0])
+    links = len(by_echo.links)
+    held = start(by_echo.feed(), [echo.mailbox()], name="echo").wait()
+    assert held.code == 0 and by_echo.bodies() == once(spam(1)), held
+    assert len(by_echo.links) <= links + 2
+    ended = start(by_close.feed(confirm="close", confirm_grace="50 ms"), [close.mailbox()],
+                  name="close").wait()
+    assert ended.code == 0 and ended.row("trap") == (2, 1, 1, "ok"), ended
+
+
 def test_a_frame_of_ours_that_is_too_large_is_never_sent(imap, hpfeeds, run):
     mails = [*spam(3), spam(1, 90000, "big")[0]]
     server = imap(mails)

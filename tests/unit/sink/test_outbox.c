@@ -135,16 +135,59 @@ static void test_three_strikes(void **state)
 
     (void)state;
     bad.print = suspects_print((const uint8_t *)"bad", 3);
-    assert_false(outbox_strike(&outbox, &bad));
+    assert_false(outbox_strike(&outbox, &bad, false));
     outbox_put(&outbox, "bad");
     outbox_lose(&outbox, outbox_go(&outbox, false, "bad"));
     for (int i = 0; i < 5; i++)
-        assert_false(outbox_strike(&outbox, &bad));
+        assert_false(outbox_strike(&outbox, &bad, false));
     outbox_put(&outbox, "good");
     outbox_take(&outbox, outbox_go(&outbox, false, "good"));
     assert_true(outbox_takes_others(&outbox, &bad));
-    assert_true(outbox_strike(&outbox, &bad));
-    assert_true(outbox_strike(&outbox, &bad));
+    assert_true(outbox_strike(&outbox, &bad, false));
+    assert_true(outbox_strike(&outbox, &bad, false));
+    outbox_release(&outbox);
+}
+
+/* It breaks a connection in a way that leaves no other explanation. */
+static bool outbox_blames(struct outbox *outbox, const char *payload)
+{
+    outbox_put(outbox, payload);
+    struct sink_mail *mail = outbox_launch(outbox, outbox_next(outbox, true));
+    struct sink_mail copy = {.print = mail->print};
+    outbox_lose(outbox, mail);
+    return outbox_strike(outbox, &copy, true);
+}
+
+/* Only one mail is blamed while none are taken. */
+static void test_three_certain_strikes(void **state)
+{
+    struct outbox outbox = {0};
+
+    (void)state;
+    assert_false(outbox_blames(&outbox, "bad"));
+    assert_false(outbox_blames(&outbox, "bad"));
+    assert_true(outbox_blames(&outbox, "bad"));
+    for (int i = 0; i < 5; i++)
+        assert_false(outbox_blames(&outbox, "worse"));
+    assert_true(outbox_blames(&outbox, "bad"));
+    outbox_put(&outbox, "good");
+    outbox_take(&outbox, outbox_go(&outbox, false, "good"));
+    assert_true(outbox_blames(&outbox, "worse"));
+    outbox_release(&outbox);
+}
+
+/* A break that has another explanation counts only beside mails that are taken. */
+static void test_uncertain_among_certain_strikes(void **state)
+{
+    struct outbox outbox = {0};
+    struct sink_mail bad = {.print = suspects_print((const uint8_t *)"bad", 3)};
+
+    (void)state;
+    assert_false(outbox_blames(&outbox, "bad"));
+    assert_false(outbox_strike(&outbox, &bad, false));
+    assert_false(outbox_blames(&outbox, "bad"));
+    assert_false(outbox_strike(&outbox, &bad, false));
+    assert_true(outbox_blames(&outbox, "bad"));
     outbox_release(&outbox);
 }
 
@@ -155,6 +198,8 @@ int main(void)
         cmocka_unit_test(test_a_suspect_travels_alone_and_last),
         cmocka_unit_test(test_a_suspect_has_its_turn),
         cmocka_unit_test(test_three_strikes),
+        cmocka_unit_test(test_three_certain_strikes),
+        cmocka_unit_test(test_uncertain_among_certain_strikes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,16 +114,26 @@ static bool tried_long(const struct owner *owner)
     return owner->pause_count >= 12;
 }
 
-/* While nothing else was taken it may be the channel, or the broker, or anything. */
+/* While nothing else was taken it may be the channel, or the login, or anything: where the broker
+ * says so, and where nothing proves that it let us in. */
 static void test_nothing_else_was_taken(void **state)
 {
+    static const struct {
+        enum sink_confirm way;
+        enum peer_answer answer;
+    } cases[] = {
+        {SINK_CONFIRM_CLOSE, PEER_RESET},           {SINK_CONFIRM_CLOSE, PEER_CLOSE},
+        {SINK_CONFIRM_CLOSE, PEER_ERROR_CLOSE},     {SINK_CONFIRM_ECHO, PEER_ERROR_CLOSE},
+        {SINK_CONFIRM_ECHO, PEER_LONG_ERROR_CLOSE}, {SINK_CONFIRM_ECHO, PEER_ERROR_OPEN},
+        {SINK_CONFIRM_ECHO, PEER_ERROR_DROP_CLOSE},
+    };
     (void)state;
-    for (size_t i = 0; i < COUNT(poison_ways); i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         struct owner owner;
         owner_init(&owner);
-        owner.settings.confirm = poison_ways[i];
+        owner.settings.confirm = cases[i].way;
         owner.peer.poison = "poison";
-        owner.peer.on_poison = PEER_RESET;
+        owner.peer.on_poison = cases[i].answer;
         owner_start(&owner);
         owner_run_until(&owner, owner_is_up);
         size_t poison = owner_mail(&owner, "poison");
@@ -139,15 +149,62 @@ static void test_nothing_else_was_taken(void **state)
     }
 }
 
+/* Where a marker made the way there and back before and after, and the broker says nothing, there
+ * is no other explanation. */
+static void test_the_only_mail_is_poison(void **state)
+{
+    static const enum peer_answer answers[] = {PEER_RESET, PEER_CLOSE};
+    (void)state;
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.peer.poison = "poison";
+        owner.peer.on_poison = answers[i];
+        owner_start(&owner);
+        owner_run_until(&owner, owner_is_up);
+        size_t poison = owner_mail(&owner, "poison");
+        owner_run_until(&owner, owner_all_settled);
+        poison_check(&owner, poison);
+        assert_int_equal(owner.mails[poison].offers, 4);
+        assert_int_equal(owner.downs, 3); /* each followed by a pause */
+        /* Should that have been the channel's fault, it does not cost more than one mail. */
+        size_t next = owner_mail(&owner, "more poison");
+        owner_run_until(&owner, tried_long);
+        assert_int_equal(owner.mails[next].refusals, 0);
+        owner_mail(&owner, "good");
+        owner_run_until(&owner, owner_all_settled);
+        assert_int_equal(owner.mails[next].refusals, 1);
+        owner_release(&owner);
+    }
+}
+
+/* Its connection breaks as often as a mail may break one, then no more. */
+static void test_bad_luck_of_the_only_mail(void **state)
+{
+    (void)state;
+    struct owner owner;
+    owner_init(&owner);
+    owner.peer.poison = "unlucky";
+    owner.peer.on_poison = PEER_RESET;
+    owner.peer.poisoned = 3;
+    owner_start(&owner);
+    owner_run_until(&owner, owner_is_up);
+    size_t unlucky = owner_mail(&owner, "unlucky");
+    owner_run_until(&owner, owner_all_settled);
+    assert_int_equal(owner.mails[unlucky].takens, 1);
+    assert_int_equal(owner.mails[unlucky].offers, 4);
+    owner_release(&owner);
+}
+
 /* A broker that goes down each time it sees the mail, and is away for a moment, may have reasons
  * of its own: the mail is offered until it is taken. */
 static void test_crashes_are_not_blamed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(poison_ways); i++) {
+    for (size_t i = 0; i < 2 * COUNT(poison_ways); i++) {
         struct owner owner;
         owner_init(&owner);
-        owner.settings.confirm = poison_ways[i];
+        owner.settings.confirm = poison_ways[i / 2];
         owner.peer.poison = "unlucky";
         owner.peer.on_poison = PEER_CRASH;
         owner.peer.poisoned = 8;
@@ -155,7 +212,7 @@ static void test_crashes_are_not_blamed(void **state)
         owner_start(&owner);
         owner_run_until(&owner, owner_is_up);
         size_t unlucky = owner_mail(&owner, "unlucky");
-        poison_fill(&owner, 10);
+        poison_fill(&owner, i % 2 ? 10 : 0);
         owner_run_until(&owner, owner_all_settled);
         poison_check(&owner, SIZE_MAX);
         assert_true(owner.mails[unlucky].offers >= 9);
@@ -189,6 +246,8 @@ int main(void)
         cmocka_unit_test(test_poison_is_refused),
         cmocka_unit_test(test_too_large_for_the_broker),
         cmocka_unit_test(test_nothing_else_was_taken),
+        cmocka_unit_test(test_the_only_mail_is_poison),
+        cmocka_unit_test(test_bad_luck_of_the_only_mail),
         cmocka_unit_test(test_crashes_are_not_blamed),
         cmocka_unit_test(test_hangs_are_not_blamed),
     };
