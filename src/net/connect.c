@@ -133,6 +133,7 @@ static int net_attempt_begin(struct net_attempt *attempt)
     if (fd < 0)
         return errno;
     net_socket_tune(fd);
+    net_socket_limit_output(fd);
     if (connect(fd, &address->any, net_address_size(address)) && errno != EINPROGRESS) {
         int error = errno;
         close(fd);

@@ -72,9 +72,17 @@ void net_socket_tune(int fd)
 {
     net_socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     net_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 120);
-    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 30);
+    /* 45 s of silence, then four questions, each with 15 s for its answer. */
+    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 45);
+    net_socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
     net_socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+void net_socket_limit_output(int fd)
+{
+    /* With this the kernel ends keepalive by it, too, and not by the count: one question earlier,
+     * as it is a multiple of the above. */
+    net_socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 90 * 1000);
 }
 
 const char *net_errno_text(int error)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/block.h"
+#include "net/conn_impl.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "peer.h"
@@ -585,6 +587,34 @@ static void test_end_is_a_failure_to_whom_it_says_nothing(void **state)
     stage_release(&stage);
 }
 
+static int option(const struct peer *peer, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+    assert_int_equal(getsockopt(peer->conn->fd, level, name, &value, &size), 0);
+    return value;
+}
+
+/* Within two minutes a peer that is gone without a word is known to be. */
+static void test_silent_death_is_noticed(void **state)
+{
+    (void)state;
+    struct stage stage;
+    begin(&stage, false);
+    stage_run(&stage, stage_both_ready);
+    const struct peer *peers[] = {&stage.client, &stage.server};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(option(peers[i], SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_int_equal(option(peers[i], IPPROTO_TCP, TCP_KEEPIDLE), 45);
+        assert_int_equal(option(peers[i], IPPROTO_TCP, TCP_KEEPINTVL), 15);
+        assert_int_equal(option(peers[i], IPPROTO_TCP, TCP_KEEPCNT), 4);
+        assert_int_equal(option(peers[i], IPPROTO_TCP, TCP_NODELAY), 1);
+    }
+    assert_int_equal(option(&stage.client, IPPROTO_TCP, TCP_USER_TIMEOUT), 90 * 1000);
+    assert_int_equal(option(&stage.server, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+    stage_release(&stage);
+}
+
 static void test_who_the_peer_is(void **state)
 {
     (void)state;
@@ -642,6 +672,7 @@ int main(void)
         cmocka_unit_test(test_reset_after_last_words),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_end_is_a_failure_to_whom_it_says_nothing),
+        cmocka_unit_test(test_silent_death_is_noticed),
         cmocka_unit_test(test_who_the_peer_is),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
