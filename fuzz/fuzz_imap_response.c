@@ -69,12 +69,12 @@ static bool fuzz_feed(struct buf *out, struct imap_parser *parser, struct fuzz_w
     memcpy(piece, data, len);
     size_t before = __sanitizer_get_current_allocated_bytes();
     imap_parser_feed(parser, piece, len);
-    struct imap_response response;
+    const struct imap_response *response;
     int result;
     size_t dumped = out->cap;
     while ((result = imap_parser_next(parser, &response, NULL)) > 0) {
-        fuzz_watch_response(watch, limits, &response);
-        dump_response(out, &response);
+        fuzz_watch_response(watch, limits, response);
+        dump_response(out, response);
     }
     fuzz_check(imap_parser_rest(parser) == 0 || result < 0, "input is left");
     size_t after = __sanitizer_get_current_allocated_bytes() - (out->cap - dumped);

@@ -4,7 +4,7 @@
  * the chunks (0: line by line), then the server's side. In it stand for themselves all bytes but:
  *   0x01..0x08  the tag of the last command sent, of the one before it, …
  *   0x0E        the caller ends IDLE
- *   0x10..0x1E  the caller issues a command, if it is logged in
+ *   0x10..0x1F  the caller issues a command, if it is logged in
  * Checked: no credentials before TLS; one DONE for a command at most, and only for one that was
  * issued; texts fit for a log and without the password; once over, always over. */
 #include <stdbool.h>
@@ -207,8 +207,10 @@ static uint32_t fuzz_verb(struct imap_session *session, unsigned verb)
         return imap_session_noop(session);
     case 13:
         return imap_session_logout(session);
-    default:
+    case 14:
         return imap_session_idle(session);
+    default:
+        return imap_session_notify(session, (const char *const[]){"a b", "8\x80"}, 2);
     }
 }
 
@@ -228,7 +230,7 @@ static void fuzz_stream(struct fuzz *fuzz, const uint8_t *data, size_t len, size
     struct buf piece = {0};
     for (size_t i = 0; i < len; i++) {
         uint8_t byte = data[i];
-        bool act = byte == 0x0E || (byte >= 0x10 && byte <= 0x1E);
+        bool act = byte == 0x0E || (byte >= 0x10 && byte <= 0x1F);
         if (byte >= 0x01 && byte <= FUZZ_TAGS)
             buf_add_str(&piece, fuzz->tags[byte - 1]);
         else if (!act)

@@ -35,6 +35,7 @@ static const struct imap_command_row imap_command_rows[] = {
     [IMAP_COMMAND_LIST] = {"LIST", "the answer to LIST"},
     [IMAP_COMMAND_XLIST] = {"XLIST", "the answer to XLIST"},
     [IMAP_COMMAND_STATUS] = {"STATUS", "the answer to STATUS"},
+    [IMAP_COMMAND_NOTIFY] = {"NOTIFY", "the answer to NOTIFY"},
     [IMAP_COMMAND_CREATE] = {"CREATE", "the answer to CREATE"},
     [IMAP_COMMAND_NOOP] = {"NOOP", "the answer to NOOP"},
     [IMAP_COMMAND_LOGOUT] = {"LOGOUT", "the answer to LOGOUT"},
@@ -62,10 +63,9 @@ void imap_commands_tidy(struct imap_commands *commands)
         imap_buf_wipe(&commands->output);
 }
 
-void imap_args_add_string(struct buf *args, unsigned caps, const char *text)
+static void imap_args_add_bare_string(struct buf *args, unsigned caps, const char *text)
 {
     size_t len = strlen(text);
-    buf_add_byte(args, ' ');
     if (imap_string_form(text, len) == IMAP_STRING_QUOTED) {
         imap_add_quoted(args, text, len);
         return;
@@ -77,6 +77,21 @@ void imap_args_add_string(struct buf *args, unsigned caps, const char *text)
         buf_add_byte(args, '\0');
     buf_reserve(args, len);
     buf_add(args, text, len);
+}
+
+void imap_args_add_string(struct buf *args, unsigned caps, const char *text)
+{
+    buf_add_byte(args, ' ');
+    imap_args_add_bare_string(args, caps, text);
+}
+
+void imap_args_add_strings(struct buf *args, unsigned caps, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        buf_add_str(args, i ? " " : " (");
+        imap_args_add_bare_string(args, caps, texts[i]);
+    }
+    buf_add_byte(args, ')');
 }
 
 /* Five random letters and the number. The number makes it unique; the letters keep a server (or

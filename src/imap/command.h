@@ -33,6 +33,7 @@ enum imap_command_kind {
     IMAP_COMMAND_LIST,
     IMAP_COMMAND_XLIST,
     IMAP_COMMAND_STATUS,
+    IMAP_COMMAND_NOTIFY,
     IMAP_COMMAND_CREATE,
     IMAP_COMMAND_NOOP,
     IMAP_COMMAND_LOGOUT,
@@ -65,6 +66,8 @@ void imap_commands_tidy(struct imap_commands *commands);
 /* Appends " " and the string, as a quoted string or literal; `caps` tells which literals need no
  * "+" (RFC 7888). */
 void imap_args_add_string(struct buf *args, unsigned caps, const char *text);
+/* Appends " (" and the strings, at least one, and ")". */
+void imap_args_add_strings(struct buf *args, unsigned caps, const char *const *texts, size_t count);
 /* Puts a command behind the others. `moved_args` is what follows the name, with its leading
  * blank; it is taken, and wiped. Returns its number. */
 uint32_t imap_commands_issue(struct imap_commands *commands, enum imap_command_kind kind,

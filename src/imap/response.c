@@ -325,7 +325,7 @@ static int imap_parser_break(struct imap_parser *parser, const struct err *why, 
                    *word ? " (in " : "", word, *word ? ")" : "");
 }
 
-int imap_parser_next(struct imap_parser *parser, struct imap_response *ret_response,
+int imap_parser_next(struct imap_parser *parser, const struct imap_response **ret_response,
                      struct err *err)
 {
     if (parser->broken)
@@ -337,6 +337,6 @@ int imap_parser_next(struct imap_parser *parser, struct imap_response *ret_respo
     if (result < 0)
         return imap_parser_break(parser, &why, err);
     if (result > 0)
-        *ret_response = parser->response;
+        *ret_response = &parser->response;
     return result;
 }

@@ -72,7 +72,8 @@ enum imap_code {
     IMAP_CODE_EXPUNGEISSUED,
     IMAP_CODE_APPENDUID,
     IMAP_CODE_COPYUID,
-    IMAP_CODE_MESSAGELIMIT, /* number (RFC 9738) */
+    IMAP_CODE_NOTIFICATIONOVERFLOW, /* RFC 5465: NOTIFY is off, by the server */
+    IMAP_CODE_MESSAGELIMIT,         /* number (RFC 9738) */
 };
 
 /* Capabilities, as bits. */
@@ -214,9 +215,10 @@ void imap_parser_free(struct imap_parser *parser);
 /* Gives it input, which stays valid until imap_parser_next() has returned 0 (all of it is taken
  * then) or imap_parser_rest() was asked for what is left. */
 void imap_parser_feed(struct imap_parser *parser, const uint8_t *data, size_t len);
-/* 1 and a response; 0: all input is taken, needs more; -1: the server broke the protocol or a
- * limit (ERR_RETRY_LATER): the connection is of no use any more, and every further call fails. */
-int imap_parser_next(struct imap_parser *parser, struct imap_response *ret_response,
+/* 1 and a response, the parser's own and valid until the next call; 0: all input is taken, needs
+ * more; -1: the server broke the protocol or a limit (ERR_RETRY_LATER): the connection is of no use
+ * any more, and every further call fails. */
+int imap_parser_next(struct imap_parser *parser, const struct imap_response **ret_response,
                      struct err *err);
 /* How many bytes of the last input are not taken yet. */
 size_t imap_parser_rest(const struct imap_parser *parser);

@@ -19,7 +19,7 @@ struct imap_session {
     bool over;     /* refused, attacked or broken: only failures from here on */
     bool injected; /* bytes came in the clear where TLS was to begin */
     bool bye;
-    struct imap_response response;
+    const struct imap_response *response; /* the parser's, being looked at */
 };
 
 struct imap_session *imap_session_new(const struct imap_session_settings *settings)
@@ -131,11 +131,20 @@ static void imap_session_note(struct imap_session *session, const struct imap_re
         session->pause = pause;
 }
 
+/* The server ended IDLE by itself while our DONE was on its way, and took that for a command. */
+static bool imap_session_crossed(const struct imap_session *session)
+{
+    return session->login.state == IMAP_LOGIN_READY && session->response->status != IMAP_OK &&
+           strcmp(session->response->tag, "DONE") == 0;
+}
+
 static int imap_session_tagged(struct imap_session *session, struct imap_event *event,
                                struct err *err)
 {
-    const struct imap_response *response = &session->response;
+    const struct imap_response *response = session->response;
     struct imap_command *command = imap_commands_by_tag(&session->commands, response->tag);
+    if (imap_session_crossed(session))
+        return 0;
     if (!command || !imap_command_answerable(&session->commands, command, response->status))
         return err_set(err, ERR_RETRY_LATER,
                        "the server answers a command that was not sent: an attack, or a broken "
@@ -166,7 +175,7 @@ static int imap_session_continued(struct imap_session *session, struct imap_even
     if (!command || !imap_command_sent(commands, command))
         return err_set(err, ERR_RETRY_LATER, "the server says \"+\" where nothing waits for it");
     if (command->kind == IMAP_COMMAND_AUTHENTICATE)
-        return imap_login_challenged(&session->login, commands, command, &session->response, err);
+        return imap_login_challenged(&session->login, commands, command, session->response, err);
     bool watching = command->open;
     uint32_t number = command->number;
     imap_commands_continue(commands, command);
@@ -181,7 +190,7 @@ static int imap_session_continued(struct imap_session *session, struct imap_even
  * before TLS stood are not passed on (RFC 9051 section 11.1), nor those that repeat secrets. */
 static bool imap_session_alert(const struct imap_session *session)
 {
-    const struct imap_response *response = &session->response;
+    const struct imap_response *response = session->response;
     return response->type == IMAP_RESPONSE_STATUS && response->code == IMAP_CODE_ALERT &&
            imap_login_trusted(&session->login) && session->login.state != IMAP_LOGIN_AUTH;
 }
@@ -189,7 +198,7 @@ static bool imap_session_alert(const struct imap_session *session)
 static int imap_session_untagged(struct imap_session *session, struct imap_event *event,
                                  struct err *err)
 {
-    const struct imap_response *response = &session->response;
+    const struct imap_response *response = session->response;
     bool status = response->type == IMAP_RESPONSE_STATUS;
     if (status)
         imap_session_note(session, response);
@@ -214,7 +223,7 @@ static int imap_session_untagged(struct imap_session *session, struct imap_event
 static int imap_session_dispatch(struct imap_session *session, struct imap_event *event,
                                  struct err *err)
 {
-    const struct imap_response *response = &session->response;
+    const struct imap_response *response = session->response;
     if (session->bye && !imap_commands_by_kind(&session->commands, IMAP_COMMAND_LOGOUT))
         return 0;
     if (response->type == IMAP_RESPONSE_CONTINUE)
@@ -399,6 +408,22 @@ uint32_t imap_session_status(struct imap_session *session, const char *mailbox)
 {
     return imap_session_issue_mailbox(session, IMAP_COMMAND_STATUS, mailbox,
                                       " (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)");
+}
+
+uint32_t imap_session_notify(struct imap_session *session, const char *const *mailboxes,
+                             size_t count)
+{
+    /* RFC 5465 section 8: "notify-add". Of new mails nothing is fetched with the event. */
+    static const char events[] = " (MessageNew MessageExpunge))";
+    struct buf args = {0};
+    buf_add_str(&args, " SET (selected");
+    buf_add_str(&args, events);
+    if (count) {
+        buf_add_str(&args, " (mailboxes");
+        imap_args_add_strings(&args, session->login.caps, mailboxes, count);
+        buf_add_str(&args, events);
+    }
+    return imap_commands_issue(&session->commands, IMAP_COMMAND_NOTIFY, &args);
 }
 
 uint32_t imap_session_create(struct imap_session *session, const char *mailbox)

@@ -127,11 +127,19 @@ uint32_t imap_session_expunge(struct imap_session *session);
 uint32_t imap_session_list(struct imap_session *session, bool plain);
 /* STATUS mailbox (MESSAGES UNSEEN UIDNEXT UIDVALIDITY). */
 uint32_t imap_session_status(struct imap_session *session, const char *mailbox);
+/* NOTIFY SET (RFC 5465): from now on, and as long as the connection lives, the server tells by
+ * itself of new and expunged mails: of the selected mailbox as ever, of the `count` mailboxes named
+ * by STATUS, which comes as data at any time, in IDLE too. It may leave UIDVALIDITY out. For a name
+ * that does not exist the server may tell later, when it does. The code NOTIFICATIONOVERFLOW on an
+ * untagged OK is its end. Needs IMAP_CAP_NOTIFY. */
+uint32_t imap_session_notify(struct imap_session *session, const char *const *mailboxes,
+                             size_t count);
 uint32_t imap_session_create(struct imap_session *session, const char *mailbox);
 uint32_t imap_session_noop(struct imap_session *session);
 uint32_t imap_session_logout(struct imap_session *session);
-/* IDLE, and its end. No other command may be issued between the two; _idle_end() may be called
- * before "+" came, DONE is then sent when it does. */
+/* IDLE, and its end. It may stand behind other commands that are not answered yet. No other command
+ * may be issued between the two; _idle_end() may be called before "+" came, DONE is then sent when
+ * it does. What is issued after _idle_end() goes out in one piece with DONE. */
 uint32_t imap_session_idle(struct imap_session *session);
 void imap_session_idle_end(struct imap_session *session);
 

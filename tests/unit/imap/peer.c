@@ -115,6 +115,15 @@ static void peer_describe_data(struct buf *out, const struct imap_response *resp
         buf_add_str(out, " LIST ");
         buf_add(out, response->name, response->name_len);
         break;
+    case IMAP_RESPONSE_MAILBOX_STATUS:
+        buf_printf(out, " STATUS %s", response->name);
+        if (response->has_messages)
+            buf_printf(out, " messages %u", (unsigned)response->messages);
+        if (response->has_uidnext)
+            buf_printf(out, " uidnext %u", (unsigned)response->uidnext);
+        if (response->has_uidvalidity)
+            buf_printf(out, " uidvalidity %u", (unsigned)response->uidvalidity);
+        break;
     case IMAP_RESPONSE_OTHER:
         buf_printf(out, " OTHER %s", response->text);
         break;
@@ -285,6 +294,19 @@ static bool peer_verb(const char *step, const char *verb, const char **rest)
     return true;
 }
 
+/* "a|b": two mailboxes. */
+static uint32_t peer_notify(struct imap_session *session, const char *list)
+{
+    char *copy = mem_strdup(list), *rest = NULL;
+    const char *names[PEER_STEPS];
+    size_t count = 0;
+    for (char *name = strtok_r(copy, "|", &rest); name; name = strtok_r(NULL, "|", &rest))
+        names[count++] = name;
+    uint32_t number = imap_session_notify(session, names, count);
+    free(copy);
+    return number;
+}
+
 static uint32_t peer_issue(struct peer *peer, const char *step)
 {
     struct imap_session *session = peer->session;
@@ -311,6 +333,8 @@ static uint32_t peer_issue(struct peer *peer, const char *step)
         return imap_session_list(session, strcmp(rest, "plain") == 0);
     if (peer_verb(step, "status", &rest))
         return imap_session_status(session, rest);
+    if (peer_verb(step, "notify", &rest))
+        return peer_notify(peer->session, rest);
     if (peer_verb(step, "create", &rest))
         return imap_session_create(session, rest);
     if (peer_verb(step, "noop", &rest))

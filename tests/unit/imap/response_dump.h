@@ -242,11 +242,11 @@ static inline bool dump_feed(struct buf *out, struct imap_parser *parser, const 
     if (len)
         memcpy(piece, data, len);
     imap_parser_feed(parser, piece, len);
-    struct imap_response response;
+    const struct imap_response *response;
     struct err err;
     int result;
     while ((result = imap_parser_next(parser, &response, &err)) > 0)
-        dump_response(out, &response);
+        dump_response(out, response);
     if (result < 0)
         buf_printf(out, "error: %s\n", err.text);
     free(piece);

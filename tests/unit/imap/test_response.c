@@ -69,10 +69,10 @@ static void test_all_code_names(void **state)
         buf_printf(&in, "* NO [%s] x\r\n", name);
         struct imap_parser *parser = imap_parser_new(&imap_limits_default);
         imap_parser_feed(parser, in.data, in.len);
-        struct imap_response response;
+        const struct imap_response *response;
         struct err err;
         assert_int_equal(imap_parser_next(parser, &response, &err), 1);
-        assert_int_equal(response.code, code);
+        assert_int_equal(response->code, code);
         assert_int_equal(imap_parser_next(parser, &response, &err), 0);
         imap_parser_free(parser);
         buf_release(&in);
@@ -222,7 +222,7 @@ static void test_broken_stays_broken(void **state)
     (void)state;
     static const char bad[] = "nonsense here\r\n", good[] = "* OK x\r\n";
     struct imap_parser *parser = imap_parser_new(&imap_limits_default);
-    struct imap_response response;
+    const struct imap_response *response;
     struct err err;
     imap_parser_feed(parser, (const uint8_t *)bad, sizeof bad - 1);
     assert_int_equal(imap_parser_next(parser, &response, &err), -1);
@@ -241,7 +241,7 @@ static void test_rest_and_idle(void **state)
     (void)state;
     static const char text[] = "A1 OK go\r\n* CAPABILITY IDLE\r\n* O";
     struct imap_parser *parser = imap_parser_new(&imap_limits_default);
-    struct imap_response response;
+    const struct imap_response *response;
     assert_true(imap_parser_idle(parser));
     assert_int_equal(imap_parser_rest(parser), 0);
     imap_parser_feed(parser, (const uint8_t *)text, sizeof text - 1);

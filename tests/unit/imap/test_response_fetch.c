@@ -193,22 +193,22 @@ static void test_body_points_into_input(void **state)
     (void)state;
     static const uint8_t head[] = "* 1 FETCH (BODY[] {10}\r\n01234", tail[] = "56789)\r\n";
     struct imap_parser *parser = imap_parser_new(&imap_limits_default);
-    struct imap_response response;
+    const struct imap_response *response;
     imap_parser_feed(parser, head, sizeof head - 1);
     assert_int_equal(imap_parser_next(parser, &response, NULL), 1);
-    assert_int_equal(response.type, IMAP_RESPONSE_BODY_BEGIN);
-    assert_int_equal(response.number, 10);
+    assert_int_equal(response->type, IMAP_RESPONSE_BODY_BEGIN);
+    assert_int_equal(response->number, 10);
     assert_int_equal(imap_parser_next(parser, &response, NULL), 1);
-    assert_int_equal(response.type, IMAP_RESPONSE_BODY_DATA);
-    assert_ptr_equal(response.data, head + sizeof head - 1 - 5);
-    assert_int_equal(response.data_len, 5);
+    assert_int_equal(response->type, IMAP_RESPONSE_BODY_DATA);
+    assert_ptr_equal(response->data, head + sizeof head - 1 - 5);
+    assert_int_equal(response->data_len, 5);
     assert_int_equal(imap_parser_next(parser, &response, NULL), 0);
     imap_parser_feed(parser, tail, sizeof tail - 1);
     assert_int_equal(imap_parser_next(parser, &response, NULL), 1);
-    assert_ptr_equal(response.data, tail);
-    assert_int_equal(response.data_len, 5);
+    assert_ptr_equal(response->data, tail);
+    assert_int_equal(response->data_len, 5);
     assert_int_equal(imap_parser_next(parser, &response, NULL), 1);
-    assert_int_equal(response.type, IMAP_RESPONSE_BODY_END);
+    assert_int_equal(response->type, IMAP_RESPONSE_BODY_END);
     imap_parser_free(parser);
 }
 

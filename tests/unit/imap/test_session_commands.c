@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "heap.h"
 #include "peer.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -163,6 +164,112 @@ static const struct peer_script test_idle[] = {
                "D:idle-end", "C:DONE\r\n$2 NOOP\r\n"}},
 };
 
+/* What the others in flight have to do with IDLE. */
+static const struct peer_script test_idle_pipeline[] = {
+    {.name = "behind SELECT and SEARCH, in one piece",
+     .steps = {READY("IDLE"), "D:select INBOX", "D:search UNSEEN", "D:idle",
+               "C:$1 SELECT \"INBOX\"\r\n$2 UID SEARCH UNSEEN\r\n$3 IDLE\r\n",
+               "W:the answer to SELECT", "S:* 3 EXISTS\r\n$1 OK in\r\n", "E:DATA EXISTS 3",
+               "E:DONE 1 OK in", "W:the answer to UID SEARCH", "S:$2 OK found\r\n",
+               "E:DONE 2 OK found", "W:the server's + for IDLE", "S:+ idling\r\n", "E:IDLING 3",
+               "W:-", "N:1"}},
+    {.name = "+ before the others' answers",
+     .steps = {READY("IDLE"), "D:search UNSEEN", "D:idle", "C:$1 UID SEARCH UNSEEN\r\n$2 IDLE\r\n",
+               "S:+ idling\r\n* 4 EXISTS\r\n", "E:IDLING 2", "E:DATA EXISTS 4",
+               "W:the answer to UID SEARCH", "S:$1 OK found\r\n", "E:DONE 1 OK found", "W:-"}},
+    {.name = "its end is asked for while others are unanswered",
+     .steps = {READY("IDLE"), "D:search UNSEEN", "D:idle", "D:idle-end", "D:fetch (UID)",
+               "C:$1 UID SEARCH UNSEEN\r\n$2 IDLE\r\n", "S:$1 OK found\r\n", "E:DONE 1 OK found",
+               "C:", "W:the server's + for IDLE", "S:+ idling\r\n",
+               "C:DONE\r\n$3 UID FETCH 1:3,7 (UID)\r\n", "S:$2 OK done\r\n", "E:DONE 2 OK done",
+               "W:the answer to UID FETCH"}},
+    {.name = "refused while others are unanswered",
+     .steps = {READY("IDLE"), "D:search UNSEEN", "D:idle", "D:noop",
+               "C:$1 UID SEARCH UNSEEN\r\n$2 IDLE\r\n", "S:$2 NO not now\r\n",
+               "E:DONE 2 NO not now", "C:$3 NOOP\r\n", "S:$1 OK found\r\n$3 OK fine\r\n",
+               "E:DONE 1 OK found", "E:DONE 3 OK fine", "W:-"}},
+    {.name = "behind a literal that waits",
+     .steps = {READY("IDLE"), "D:status a\x80", "D:idle", "D:idle-end", "C:$1 STATUS {2}\r\n",
+               "S:+ \r\n", "C:a\x80 (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)\r\n$2 IDLE\r\n",
+               "S:+ \r\n", "C:DONE\r\n"}},
+    {.name = "DONE, what is next, and IDLE again, in one piece",
+     .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "D:idle-end", "D:search UNSEEN", "D:idle",
+               "C:DONE\r\n$2 UID SEARCH UNSEEN\r\n$3 IDLE\r\n", "W:the end of IDLE",
+               "S:* 5 EXISTS\r\n$1 OK done\r\n* 6 EXISTS\r\n", "E:DATA EXISTS 5",
+               "E:DONE 1 OK done", "E:DATA EXISTS 6", "S:$2 OK found\r\n+ idling\r\n",
+               "E:DONE 2 OK found", "E:IDLING 3", "W:-"}},
+    {.name = "BAD after DONE",
+     .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "D:idle-end", "D:noop", "C:DONE\r\n$2 NOOP\r\n", "S:$1 BAD what\r\n$2 OK fine\r\n",
+               "E:DONE 1 BAD what", "E:DONE 2 OK fine"}},
+    {.name = "goodbye after DONE",
+     .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "D:idle-end", "C:DONE\r\n", "S:* 5 EXISTS\r\n* BYE idled too long\r\n",
+               "E:DATA EXISTS 5", "E:BYE BYE idled too long"}},
+    {.name = "the server's end and our DONE cross: DONE is a command to it",
+     .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "D:idle-end", "D:noop", "C:DONE\r\n$2 NOOP\r\n",
+               "S:$1 OK enough\r\nDONE BAD unknown command\r\n$2 OK fine\r\n", "E:DONE 1 OK enough",
+               "E:DONE 2 OK fine"}},
+    {.name = "no answer to DONE is OK but IDLE's own",
+     .steps = {READY("IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "D:idle-end", "C:DONE\r\n", "S:DONE OK done\r\n", FALSE_ANSWER}},
+};
+
+static const struct peer_script test_notify[] = {
+    {.name = "the selected one alone",
+     .steps = {READY("NOTIFY"), "D:notify",
+               "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge))\r\n",
+               "W:the answer to NOTIFY", "S:$1 OK done\r\n", "E:DONE 1 OK done"}},
+    {.name = "others, by names that want quotes",
+     .steps =
+         {READY("NOTIFY"), "D:notify Spam|a b|q\"uo\\te|Entw&APw-rfe",
+          "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes (\"Spam\" \"a b\" "
+          "\"q\\\"uo\\\\te\" \"Entw&APw-rfe\") (MessageNew MessageExpunge))\r\n"}},
+    {.name = "names that want literals",
+     .steps = {READY("NOTIFY"), "D:notify a\x80|b|\r\n", "D:noop",
+               "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes ({2}\r\n",
+               "S:+ \r\n", "C:a\x80 \"b\" {2}\r\n", "S:+ \r\n",
+               "C:\r\n) (MessageNew MessageExpunge))\r\n$2 NOOP\r\n"}},
+    {.name = "literals without waiting",
+     .steps = {READY("NOTIFY LITERAL+"), "D:notify a\x80",
+               "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes ({2+}\r\na\x80) "
+               "(MessageNew MessageExpunge))\r\n"}},
+    {.name = "refused",
+     .steps = {READY("NOTIFY"), "D:notify a\x80|b",
+               "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes ({2}\r\n",
+               "S:$1 NO [BADEVENT (FlagChange)] no\r\n", "E:DONE 1 NO [another code] no", "W:-"}},
+    {.name = "what it tells, in IDLE and out of it",
+     .steps = {READY("NOTIFY IDLE"),
+               "D:notify Spam",
+               "C:$1 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes (\"Spam\") "
+               "(MessageNew MessageExpunge))\r\n",
+               "S:* STATUS Spam (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 UNSEEN 1)\r\n$1 OK done\r\n",
+               "E:DATA STATUS Spam messages 1 uidnext 2 uidvalidity 7",
+               "E:DONE 1 OK done",
+               "D:idle",
+               "C:$2 IDLE\r\n",
+               "S:* STATUS {4}\r\nSpam (MESSAGES 2 UIDNEXT 3)\r\n+ idling\r\n",
+               "E:DATA STATUS Spam messages 2 uidnext 3",
+               "E:IDLING 2",
+               "S:* STATUS \"a b\" (UIDNEXT 4)\r\n* 9 EXISTS\r\n",
+               "E:DATA STATUS a b uidnext 4",
+               "E:DATA EXISTS 9",
+               "W:-",
+               "D:idle-end",
+               "C:DONE\r\n",
+               "S:* STATUS Spam (UIDNEXT 5)\r\n$2 OK done\r\n",
+               "E:DATA STATUS Spam uidnext 5",
+               "E:DONE 2 OK done",
+               "S:* STATUS Spam ()\r\n",
+               "E:DATA STATUS Spam"}},
+    {.name = "given up by the server",
+     .steps = {READY("NOTIFY IDLE"), "D:idle", "C:$1 IDLE\r\n", "S:+ idling\r\n", "E:IDLING 1",
+               "S:* OK [NOTIFICATIONOVERFLOW] too much\r\n",
+               "E:DATA OK [NOTIFICATIONOVERFLOW] too much", "W:-"}},
+};
+
 static const struct peer_script test_byes[] = {
     {.name = "logout",
      .steps = {READY("IDLE"), "D:logout", "C:$1 LOGOUT\r\n", "W:the answer to LOGOUT",
@@ -209,6 +316,18 @@ static void test_all_idle(void **state)
 {
     (void)state;
     peer_run_all(test_idle, COUNT(test_idle));
+}
+
+static void test_all_idle_pipeline(void **state)
+{
+    (void)state;
+    peer_run_all(test_idle_pipeline, COUNT(test_idle_pipeline));
+}
+
+static void test_all_notify(void **state)
+{
+    (void)state;
+    peer_run_all(test_notify, COUNT(test_notify));
 }
 
 static void test_all_byes(void **state)
@@ -261,13 +380,16 @@ static uint32_t test_issue(struct imap_session *session, unsigned verb)
         return imap_session_noop(session);
     case 12:
         return imap_session_logout(session);
+    case 13:
+        return imap_session_notify(session, (const char *const[]){"a", "b"}, 2);
     default:
         return imap_session_idle(session);
     }
 }
 
 enum {
-    TEST_VERBS = 14
+    VERB_IDLE = 14,
+    TEST_VERBS = 15
 };
 
 /* The first word of what is to be sent; what is to be sent is then gone. */
@@ -344,6 +466,8 @@ static void test_codes_everywhere(void **state)
                                         "APPENDUID 1 2",
                                         "COPYUID 1 1:99999999 1:99999999",
                                         "MESSAGELIMIT 3",
+                                        "NOTIFICATIONOVERFLOW",
+                                        "BADEVENT (FlagChange)",
                                         "REFERRAL imap://x/",
                                         "X-UNHEARD-OF"};
     for (unsigned verb = 0; verb < TEST_VERBS; verb++)
@@ -497,15 +621,79 @@ static void test_endless_talk(void **state)
     imap_session_free(session);
 }
 
+/* Logged in, a mailbox selected and searched, a mail fetched, and IDLE watching after a renewal:
+ * ten thousand of them wait like that. */
+static struct imap_session *test_idling_session(void)
+{
+    static const char *const answers[] = {
+        "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 172 EXISTS\r\n"
+        "* OK [UIDVALIDITY 3857529045] UIDs valid\r\n* OK [UIDNEXT 4392] Predicted next UID\r\n",
+        "* SEARCH 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28\r\n",
+        "* 1 FETCH (UID 1 FLAGS (\\Seen) RFC822.SIZE 10 BODY[] {10}\r\n0123456789)\r\n",
+        "+ idling\r\n* 173 EXISTS\r\n",
+        "+ idling\r\n",
+    };
+    struct imap_session *session = test_session();
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        char line[600], tag[32];
+        uint32_t number = test_issue(session, i < 3 ? (unsigned)i : VERB_IDLE);
+        test_take_tag(session, tag, sizeof tag);
+        snprintf(line, sizeof line, i < 3 ? "%s%s OK done\r\n" : "%s", answers[i], tag);
+        imap_session_feed(session, (uint8_t *)line, strlen(line));
+        struct imap_event event;
+        struct err err;
+        while (imap_session_next(session, &event, &err) == 1)
+            ;
+        if (i == 3) {
+            imap_session_idle_end(session);
+            buf_clear(imap_session_output(session));
+            snprintf(line, sizeof line, "%s OK done\r\n", tag);
+            imap_session_feed(session, (uint8_t *)line, strlen(line));
+            assert_int_equal(imap_session_next(session, &event, &err), 1);
+            assert_int_equal(event.command, number);
+            assert_int_equal(imap_session_next(session, &event, &err), 0);
+        }
+    }
+    assert_null(imap_session_waiting_for(session));
+    assert_int_equal(imap_session_pending(session), 1);
+    return session;
+}
+
+static void test_idle_memory(void **state)
+{
+    (void)state;
+    enum {
+        SESSIONS = 1000
+    };
+    static struct imap_session *sessions[SESSIONS];
+    size_t before = heap_used();
+    for (size_t i = 0; i < SESSIONS; i++)
+        sessions[i] = test_idling_session();
+    size_t each = (heap_used() - before) / SESSIONS;
+    if (each >= 1000)
+        fail_msg("an idle session takes %zu bytes", each);
+    for (size_t i = 0; i < SESSIONS; i++)
+        imap_session_free(sessions[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_verbs),     cmocka_unit_test(test_all_pipeline),
-        cmocka_unit_test(test_all_literals),  cmocka_unit_test(test_all_idle),
-        cmocka_unit_test(test_all_byes),      cmocka_unit_test(test_codes_everywhere),
-        cmocka_unit_test(test_early_answer),  cmocka_unit_test(test_sent_by_and_by),
-        cmocka_unit_test(test_tags),          cmocka_unit_test(test_output_released),
-        cmocka_unit_test(test_literal_minus), cmocka_unit_test(test_endless_talk),
+        cmocka_unit_test(test_all_verbs),
+        cmocka_unit_test(test_all_pipeline),
+        cmocka_unit_test(test_all_literals),
+        cmocka_unit_test(test_all_idle),
+        cmocka_unit_test(test_all_idle_pipeline),
+        cmocka_unit_test(test_all_notify),
+        cmocka_unit_test(test_all_byes),
+        cmocka_unit_test(test_codes_everywhere),
+        cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_sent_by_and_by),
+        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_output_released),
+        cmocka_unit_test(test_literal_minus),
+        cmocka_unit_test(test_endless_talk),
+        cmocka_unit_test(test_idle_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
