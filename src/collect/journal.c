@@ -7,10 +7,14 @@
 #include "net/loop.h"
 #include "net/worker.h"
 
-/* A commit's size is bounded so that its fsync comes soon and its memory stays small. */
+/* A commit's size is bounded so that its fsync comes soon and its memory stays small. The same few
+ * pages and two syncs are written for one change and for hundreds: so a commit comes at once after
+ * a quiet time, and else waits for company. */
 enum {
     JOURNAL_BATCH_MAX = 1000,
-    JOURNAL_ATTEMPTS = 5, /* at a commit that fails for a passing cause: a full disk … */
+    JOURNAL_BATCH_GOOD = 500, /* waits for no more */
+    JOURNAL_INTERVAL = 25,    /* ms from the beginning of a commit to that of the next */
+    JOURNAL_ATTEMPTS = 5,     /* at a commit that fails for a passing cause: a full disk … */
     JOURNAL_PAUSE = 1000,
 };
 
@@ -46,11 +50,15 @@ struct journal_task {
 };
 
 struct journal {
+    struct net_loop *loop;
     struct net_worker *worker;
     struct state *state;
     const struct journal_events *events;
     void *ctx;
     struct net_deferred *pump;
+    msec_t interval;
+    msec_t commit_at; /* when the next commit waits for company no longer */
+    struct net_timer *pace;
     struct net_timer *again;
     struct journal_task *repeated; /* waits for `again` */
     struct journal_task *first;    /* not yet with the worker, in order */
@@ -136,9 +144,25 @@ static void journal_done(struct net_job *job)
         journal_report(journal, task);
     else if (task->type == JOURNAL_LOAD && task->result == 0)
         state_folder_release(&task->loaded);
+    else if (task->type == JOURNAL_COMMIT && task->result < 0)
+        journal->failed = true;
     journal_task_free(task);
     if (!journal->closing)
         net_deferred_schedule(journal->pump);
+}
+
+static struct journal_task *journal_shift(struct journal *journal)
+{
+    struct journal_task *task = journal->first;
+    if (task && !(journal->first = task->next))
+        journal->last = NULL;
+    return task;
+}
+
+/* Is it a commit that others may still join, with nothing behind it that waits? */
+static bool journal_is_gathering(const struct journal_task *task)
+{
+    return task->type == JOURNAL_COMMIT && task->count < JOURNAL_BATCH_GOOD && !task->next;
 }
 
 static void journal_pump(void *ctx)
@@ -147,9 +171,14 @@ static void journal_pump(void *ctx)
     if (journal->busy || journal->failed || !journal->first)
         return;
     struct journal_task *task = journal->first;
-    journal->first = task->next;
-    if (!journal->first)
-        journal->last = NULL;
+    msec_t now = net_loop_now(journal->loop);
+    if (journal_is_gathering(task) && now < journal->commit_at) {
+        net_timer_start(journal->pace, journal->commit_at - now);
+        return;
+    }
+    if (task->type == JOURNAL_COMMIT)
+        journal->commit_at = now + journal->interval;
+    journal_shift(journal);
     journal->busy = true;
     net_worker_submit(journal->worker, &task->job);
 }
@@ -158,13 +187,35 @@ struct journal *journal_new(struct net_loop *loop, struct state *state,
                             const struct journal_events *events, void *ctx)
 {
     struct journal *journal = mem_new(struct journal);
+    journal->loop = loop;
     journal->worker = net_worker_new(loop);
     journal->state = state;
     journal->events = events;
     journal->ctx = ctx;
     journal->pump = net_deferred_new(loop, journal_pump, journal);
+    journal->interval = JOURNAL_INTERVAL;
+    journal->pace = net_timer_new(loop, journal_pump, journal);
     journal->again = net_timer_new(loop, journal_again, journal);
     return journal;
+}
+
+void journal_set_interval(struct journal *journal, msec_t interval)
+{
+    journal->interval = interval;
+}
+
+/* Commits what is left, when the worker is gone; nothing behind what failed, as the order counts.
+ */
+static void journal_flush(struct journal *journal)
+{
+    struct journal_task *task;
+    while ((task = journal_shift(journal))) {
+        if (task->type == JOURNAL_COMMIT && !journal->failed && !journal->repeated) {
+            journal_work(&task->job);
+            journal->failed = task->result < 0;
+        }
+        journal_task_free(task);
+    }
 }
 
 void journal_free(struct journal *journal)
@@ -173,15 +224,12 @@ void journal_free(struct journal *journal)
         return;
     journal->closing = true;
     net_worker_free(journal->worker);
+    journal_flush(journal);
     net_deferred_free(journal->pump);
+    net_timer_free(journal->pace);
     net_timer_free(journal->again);
     if (journal->repeated)
         journal_task_free(journal->repeated);
-    while (journal->first) {
-        struct journal_task *task = journal->first;
-        journal->first = task->next;
-        journal_task_free(task);
-    }
     free(journal);
 }
 
@@ -235,6 +283,8 @@ void journal_add(struct journal *journal, void *owner, const struct state_change
     copy->note = mem_strdup(change->note);
     copy->limit = mem_strdup(change->limit);
     task->owners[task->count++] = owner;
+    if (task->count == JOURNAL_BATCH_GOOD)
+        net_deferred_schedule(journal->pump);
 }
 
 void journal_prune_old(struct journal *journal, int64_t folder, size_t keep)

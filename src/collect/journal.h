@@ -1,5 +1,6 @@
 /* collect/journal.h: the state, worked on a thread of its own, so that no disk ever stops the
- * loop. What comes while a commit is on its way goes together into the next. */
+ * loop. What comes while a commit is on its way, and for a moment longer, goes together into the
+ * next. */
 #ifndef COLLECT_JOURNAL_H
 #define COLLECT_JOURNAL_H
 
@@ -7,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/num.h"
 #include "state/state.h"
 
 struct net_loop;
@@ -23,8 +25,11 @@ struct journal_events {
 /* The state belongs to the caller and is used by no one else while the journal lives. */
 struct journal *journal_new(struct net_loop *loop, struct state *state,
                             const struct journal_events *events, void *ctx);
-/* Waits for the commit that is on its way, then frees; owners hear nothing more. */
+/* Commits what was added, waits for it, then frees; owners hear nothing more. */
 void journal_free(struct journal *journal);
+/* Tests: at least so long from the beginning of a commit to that of the next, unless there is much
+ * to commit or a load waits behind it. */
+void journal_set_interval(struct journal *journal, msec_t interval);
 
 /* Loads a folder's knowledge, after all changes added before. `loaded` gets the folder (its
  * content belongs to the callee, who releases it) or NULL and why. */

@@ -162,6 +162,88 @@ static void test_in_order_and_together(void **state)
     assert_int_equal(fixture->committed, 3);
 }
 
+static void run_turn_over(void *ctx)
+{
+    net_loop_stop(((struct fixture *)ctx)->loop);
+}
+
+/* One turn of the loop. */
+static void run_turn(struct fixture *fixture)
+{
+    struct net_deferred *over = net_deferred_new(fixture->loop, run_turn_over, fixture);
+    net_deferred_schedule(over);
+    net_loop_run(fixture->loop);
+    net_deferred_free(over);
+}
+
+enum {
+    NEVER = 1000 * 1000 * 1000
+};
+
+/* The first commit comes at once, the next takes along what comes meanwhile … */
+static void test_waits_for_company(void **state)
+{
+    struct fixture *fixture = *state;
+    journal_set_interval(fixture->journal, 1);
+    add(fixture, 1, "a");
+    run(fixture, 1);
+    assert_string_equal(fixture->fake.text, "commit 1=a; ");
+    add(fixture, 2, "b");
+    run(fixture, 2);
+    assert_string_equal(fixture->fake.text, "commit 1=a; commit 2=b; ");
+
+    journal_set_interval(fixture->journal, NEVER);
+    add(fixture, 3, "c");
+    run(fixture, 3);
+    add(fixture, 4, "d");
+    run_turn(fixture);
+    add(fixture, 5, "e");
+    run_turn(fixture);
+    assert_int_equal(fixture->committed, 3);
+    /* … unless somebody waits behind it … */
+    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    run(fixture, 6);
+    assert_string_equal(fixture->fake.text, "commit 1=a; commit 2=b; commit 3=c; commit 4=d 5=e; "
+                                            "load trap INBOX 9; ");
+    /* … or there is much. */
+    add(fixture, 6, "f");
+    run_turn(fixture);
+    for (uint32_t uid = 7; uid < 1000; uid++)
+        add(fixture, uid, "s");
+    run(fixture, 1000);
+    assert_int_equal(fixture->fake.largest, 994);
+}
+
+static void test_end_commits_what_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    journal_set_interval(fixture->journal, NEVER);
+    add(fixture, 1, "a");
+    run(fixture, 1);
+    add(fixture, 2, "b");
+    run_turn(fixture);
+    journal_prune_old(fixture->journal, 7, 5);
+    add(fixture, 3, "c");
+    journal_free(fixture->journal);
+    fixture->journal = NULL;
+    assert_string_equal(fixture->fake.text, "commit 1=a; commit 2=b; commit 3=c; ");
+    assert_int_equal(fixture->committed, 1);
+}
+
+/* A later change never goes before one that failed. */
+static void test_end_commits_nothing_behind_a_failure(void **state)
+{
+    struct fixture *fixture = *state;
+    journal_set_interval(fixture->journal, NEVER);
+    fixture->fake.later = 1;
+    add(fixture, 1, "a");
+    run_turn(fixture);
+    add(fixture, 2, "b");
+    journal_free(fixture->journal);
+    fixture->journal = NULL;
+    assert_string_equal(fixture->fake.text, "full ");
+}
+
 static void test_batches_are_bounded(void **state)
 {
     struct fixture *fixture = *state;
@@ -199,6 +281,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_in_order_and_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_waits_for_company, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_commits_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_commits_nothing_behind_a_failure, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_batches_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk_is_repeated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure_for_good, set_up, tear_down),
