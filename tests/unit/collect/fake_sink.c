@@ -1,0 +1,167 @@
+#include "fake_sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct fake_offer {
+    struct fake_offer *next;
+    void *token;
+    char *body;
+    msec_t since;
+};
+
+static void fake_take(struct fake_sink *fake, char *moved_body)
+{
+    fake->taken = mem_realloc_array(fake->taken, fake->taken_count + 1, sizeof *fake->taken);
+    fake->taken[fake->taken_count++] = moved_body;
+}
+
+/* Settles the oldest. */
+static void fake_settle(struct fake_sink *fake)
+{
+    struct fake_offer *offer = fake->offers;
+    struct err err = {0};
+    enum sink_outcome outcome = SINK_TAKEN;
+    const struct sink_events *events = fake->sink.events;
+    if (fake->down) {
+        outcome = SINK_RETRY;
+        err_set(&err, ERR_RETRY_LATER, "the sink is down");
+    } else if (fake->refuses && strstr(offer->body, fake->refuses)) {
+        outcome = SINK_REFUSED;
+        err_set(&err, ERR_GIVE_UP, "the sink does not like it");
+    }
+    fake->offers = offer->next;
+    fake->waiting--;
+    if (outcome == SINK_TAKEN) {
+        fake_take(fake, offer->body);
+        events->sent(fake->sink.ctx, offer->token);
+    } else {
+        free(offer->body);
+    }
+    events->settled(fake->sink.ctx, offer->token, outcome, outcome == SINK_TAKEN ? NULL : &err);
+    free(offer);
+}
+
+static void fake_tell(void *ctx)
+{
+    struct fake_sink *fake = ctx;
+    struct err err;
+    if (!fake->down != fake->told_up) {
+        fake->told_up = !fake->down;
+        err_set(&err, ERR_RETRY_LATER, "the sink is down");
+        if (fake->told_up)
+            fake->sink.events->up(fake->sink.ctx);
+        else
+            fake->sink.events->down(fake->sink.ctx, &err);
+    }
+    while (!fake->freed && fake->offers && (fake->down || !fake->holds)) {
+        msec_t now = net_loop_now(fake->loop), due = fake->offers->since + fake->slow;
+        if (!fake->down && due > now) {
+            net_timer_start(fake->timer, due - now);
+            return;
+        }
+        fake_settle(fake);
+    }
+}
+
+static void fake_start(struct sink *sink)
+{
+    struct fake_sink *fake = (struct fake_sink *)sink;
+    net_deferred_schedule(fake->tell);
+}
+
+static void fake_offer(struct sink *sink, struct buf *frame, void *token)
+{
+    struct fake_sink *fake = (struct fake_sink *)sink;
+    struct fake_offer *offer = mem_new(struct fake_offer), **end = &fake->offers;
+    *offer = (struct fake_offer){.token = token,
+                                 .body = mem_strndup((char *)frame->data, frame->len),
+                                 .since = net_loop_now(fake->loop)};
+    buf_release(frame);
+    while (*end)
+        end = &(*end)->next;
+    *end = offer;
+    fake->offered++;
+    if (++fake->waiting > fake->waiting_most)
+        fake->waiting_most = fake->waiting;
+    fake->active(fake->ctx);
+    net_deferred_schedule(fake->tell);
+}
+
+static const char *fake_describe(const struct sink *sink)
+{
+    (void)sink;
+    return "a test";
+}
+
+static void fake_drop(struct sink *sink)
+{
+    struct fake_sink *fake = (struct fake_sink *)sink;
+    fake->freed = true;
+    net_timer_free(fake->timer);
+    net_deferred_free(fake->tell);
+    while (fake->offers) {
+        struct fake_offer *offer = fake->offers;
+        fake->offers = offer->next;
+        free(offer->body);
+        free(offer);
+    }
+}
+
+static const struct sink_ops fake_ops = {
+    .start = fake_start, .offer = fake_offer, .describe = fake_describe, .free = fake_drop};
+
+void fake_sink_renew(struct fake_sink *fake)
+{
+    fake->freed = fake->told_up = false;
+    fake->waiting = 0;
+    fake->tell = net_deferred_new(fake->loop, fake_tell, fake);
+    fake->timer = net_timer_new(fake->loop, fake_tell, fake);
+}
+
+void fake_sink_init(struct fake_sink *fake, struct net_loop *loop, void (*active)(void *ctx),
+                    void *ctx)
+{
+    *fake = (struct fake_sink){.sink = {.ops = &fake_ops, .max_payload = 1 << 20},
+                               .loop = loop,
+                               .active = active,
+                               .ctx = ctx};
+    fake_sink_renew(fake);
+}
+
+void fake_sink_release(struct fake_sink *fake)
+{
+    if (!fake->freed)
+        fake_drop(&fake->sink);
+    for (size_t i = 0; i < fake->taken_count; i++)
+        free(fake->taken[i]);
+    free(fake->taken);
+}
+
+void fake_sink_let_go(struct fake_sink *fake)
+{
+    fake->holds = false;
+    net_deferred_schedule(fake->tell);
+}
+
+void fake_sink_lose(struct fake_sink *fake)
+{
+    fake->down = true;
+    net_deferred_schedule(fake->tell);
+}
+
+void fake_sink_return(struct fake_sink *fake)
+{
+    fake->down = false;
+    net_deferred_schedule(fake->tell);
+}
+
+size_t fake_sink_taken(const struct fake_sink *fake, const char *body)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < fake->taken_count; i++)
+        count += strcmp(fake->taken[i], body) == 0;
+    return count;
+}

@@ -1,0 +1,50 @@
+/* An output that keeps what it is given, and behaves as a test wants. */
+#ifndef TEST_COLLECT_FAKE_SINK_H
+#define TEST_COLLECT_FAKE_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/num.h"
+#include "net/loop.h"
+#include "sink/sink.h"
+
+struct fake_offer;
+
+struct fake_sink {
+    struct sink sink; /* first */
+    struct net_loop *loop;
+    void (*active)(void *ctx); /* something was offered */
+    void *ctx;
+    bool down;           /* from the start, or by fake_sink_lose() */
+    bool holds;          /* nothing is settled until fake_sink_let_go() */
+    msec_t slow;         /* an offer is settled so long after it was made */
+    const char *refuses; /* mails with this in them; NULL: none */
+
+    struct net_deferred *tell;
+    struct net_timer *timer;
+    struct fake_offer *offers; /* not settled yet */
+    size_t waiting, waiting_most;
+    size_t offered;
+    char **taken; /* bodies, in the order of their being taken */
+    size_t taken_count;
+    bool told_up;
+    bool freed; /* by its owner: only what was taken is left */
+};
+
+/* For payloads as they are in the mail (PAYLOAD_RAW). */
+void fake_sink_init(struct fake_sink *fake, struct net_loop *loop, void (*active)(void *ctx),
+                    void *ctx);
+/* After sink_free(): ready for another owner; what was taken is still known. */
+void fake_sink_renew(struct fake_sink *fake);
+/* sink_free() may come before it. */
+void fake_sink_release(struct fake_sink *fake);
+/* What it holds settles. */
+void fake_sink_let_go(struct fake_sink *fake);
+/* The connection is lost: what is not settled goes back. */
+void fake_sink_lose(struct fake_sink *fake);
+void fake_sink_return(struct fake_sink *fake);
+/* How often it took this very mail. */
+size_t fake_sink_taken(const struct fake_sink *fake, const char *body);
+
+#endif

@@ -1,0 +1,78 @@
+/* The world of a collector in one process, with a clock that the test drives: traps (trap.h), a
+ * sink (fake_sink.h), the state in memory, and the collector among them.
+ *
+ * Nothing is waited for in real time: when all is quiet, that is, nobody has anything to read and
+ * nothing is due, the clock jumps to what is due next. So an hour of IDLE takes a moment, and what
+ * should happen "within two minutes" happens within two minutes of that clock, or never. */
+#ifndef TEST_COLLECT_STAGE_H
+#define TEST_COLLECT_STAGE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "collect/collector.h"
+#include "fake_sink.h"
+#include "net/loop.h"
+#include "trap.h"
+
+enum {
+    SECOND = 1000,
+    MINUTE = 60 * SECOND,
+    HOUR = 60 * MINUTE,
+    STAGE_TRAPS = 64,
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+struct stage {
+    struct net_loop *loop;
+    struct fake_sink sink;
+    struct state *state;
+    struct collector *collector;        /* NULL before stage_start() */
+    struct collector_settings settings; /* a test may change them before stage_start() */
+    struct trap *traps[STAGE_TRAPS];
+    size_t trap_count;
+    struct collect_account accounts[STAGE_TRAPS]; /* as the collector got them */
+    struct net_timer *quiet;
+    bool (*holds)(struct stage *stage); /* what is awaited; NULL: quiet */
+    bool is_quiet;
+    bool finished;
+    enum collector_outcome outcome;
+    char *log; /* what the collector told */
+    size_t log_len;
+    FILE *log_file;
+};
+
+void stage_init(struct stage *stage);
+/* Ends the collector, if it still runs, at once. */
+void stage_release(struct stage *stage);
+struct trap *stage_add_trap(struct stage *stage, const char *label);
+/* Starts the collector for all traps; ends one that runs, as a kill would, and keeps the state. */
+void stage_start(struct stage *stage);
+
+/* Lets it run until `holds`, for `within` ms of its clock at most; else the test fails, with what
+ * was said by all. */
+void stage_await(struct stage *stage, msec_t within, bool (*holds)(struct stage *stage));
+/* Lets `by` ms pass, with all that happens in them. */
+void stage_pass(struct stage *stage, msec_t by);
+/* What can happen now does; the clock does not jump. */
+void stage_settle(struct stage *stage);
+
+/* The sink takes `count` mails in all within this time. */
+void stage_await_taken(struct stage *stage, msec_t within, size_t count);
+/* All traps have this many connections in IDLE. */
+void stage_await_idling(struct stage *stage, msec_t within, unsigned each);
+void stage_await_finished(struct stage *stage, msec_t within);
+
+/* The sink took each of these once, and nothing else. */
+void stage_assert_taken(const struct stage *stage, const char *const *bodies, size_t count);
+/* How many lines of the collector's log have this in them. */
+unsigned stage_logged(struct stage *stage, const char *part);
+/* Fails the test, with what was said by all. */
+void stage_fail(struct stage *stage, const char *why);
+
+#endif
