@@ -187,7 +187,8 @@ static void state_memory_turn(struct state_memory_folder *folder, uint32_t uidva
 }
 
 static int state_memory_load(struct state *state, const char *account, const char *name,
-                             uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+                             uint32_t uidvalidity, uint32_t first_uid,
+                             struct state_folder *ret_folder, struct err *err)
 {
     (void)err;
     struct state_table *folders = &((struct state_memory *)state)->folders;
@@ -204,7 +205,8 @@ static int state_memory_load(struct state *state, const char *account, const cha
     state_memory_old_sweep(folder);
     struct state_folder_builder builder = {.folder.id = state_entry_id(&folder->entry)};
     for (size_t i = 0; i < folder->mail_count; i++)
-        state_folder_add_mail(&builder, &folder->mails[i]);
+        if (folder->mails[i].uid >= first_uid)
+            state_folder_add_mail(&builder, &folder->mails[i]);
     for (size_t i = 0; i < folder->old_count; i++)
         state_folder_add_old(&builder, folder->olds[i].sha256);
     *ret_folder = state_folder_finish(&builder);

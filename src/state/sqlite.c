@@ -41,7 +41,7 @@ static const char *const state_sqlite_sql[SQL_COUNT] = {
     [SQL_ADD_FOLDER] = "INSERT INTO folder (account, name, uidvalidity, generation)"
                        " VALUES (?1, ?2, ?3, ?4)",
     [SQL_GET_MAILS] = "SELECT uid, kind, sha256, note, hold_limit FROM mail"
-                      " WHERE folder = ?1 ORDER BY uid",
+                      " WHERE folder = ?1 AND uid >= ?2 ORDER BY uid",
     [SQL_GET_OLD] = "SELECT sha256 FROM old WHERE folder = ?1 ORDER BY sha256",
     [SQL_PUT_MAIL] = "INSERT OR REPLACE INTO mail (folder, uid, kind, sha256, note, hold_limit)"
                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -191,11 +191,12 @@ static int state_sqlite_bad_row(struct state_sqlite *sqlite, struct err *err)
                    sqlite3_db_filename(sqlite->db, "main"));
 }
 
-static int state_sqlite_get_mails(struct state_sqlite *sqlite, int64_t row,
+static int state_sqlite_get_mails(struct state_sqlite *sqlite, int64_t row, uint32_t first_uid,
                                   struct state_folder_builder *builder, struct err *err)
 {
     sqlite3_stmt *stmt = sqlite->stmts[SQL_GET_MAILS];
     sqlite3_bind_int64(stmt, 1, row);
+    sqlite3_bind_int64(stmt, 2, first_uid);
     int rc, result = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct state_mail mail = {
@@ -237,7 +238,8 @@ static int state_sqlite_get_old(struct state_sqlite *sqlite, int64_t row,
 }
 
 static int state_sqlite_load(struct state *state, const char *account, const char *name,
-                             uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+                             uint32_t uidvalidity, uint32_t first_uid,
+                             struct state_folder *ret_folder, struct err *err)
 {
     struct state_sqlite *sqlite = (struct state_sqlite *)state;
     struct state_sqlite_folder *folder;
@@ -248,7 +250,7 @@ static int state_sqlite_load(struct state *state, const char *account, const cha
         return -1;
 
     struct state_folder_builder builder = {.folder.id = state_entry_id(&folder->entry)};
-    if (folder->row && (state_sqlite_get_mails(sqlite, folder->row, &builder, err) < 0 ||
+    if (folder->row && (state_sqlite_get_mails(sqlite, folder->row, first_uid, &builder, err) < 0 ||
                         state_sqlite_get_old(sqlite, folder->row, &builder, err) < 0)) {
         state_folder_release(&builder.folder);
         return -1;

@@ -73,7 +73,7 @@ struct state;
 
 struct state_ops {
     int (*load)(struct state *state, const char *account, const char *folder, uint32_t uidvalidity,
-                struct state_folder *ret_folder, struct err *err);
+                uint32_t first_uid, struct state_folder *ret_folder, struct err *err);
     int (*commit)(struct state *state, const struct state_change *changes, size_t count,
                   struct err *err);
     int (*prune_old)(struct state *state, int64_t folder, size_t keep, struct err *err);
@@ -84,14 +84,16 @@ struct state {
     const struct state_ops *ops;
 };
 
-/* What is known of a folder. Under a new uidvalidity (any other value, 0 and earlier ones too),
- * what was delivered under the last one becomes old hashes, held mails are forgotten, durably. A
- * folder of which nothing is known costs no write. Release the result with state_folder_release().
+/* What is known of a folder, but for mails with a UID below `first_uid`. Under a new uidvalidity
+ * (any other value, 0 and earlier ones too), what was delivered under the last one becomes old
+ * hashes, held mails are forgotten, durably. A folder of which nothing is known costs no write.
+ * Release the result with state_folder_release().
  */
 static inline int state_load(struct state *state, const char *account, const char *folder,
-                             uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+                             uint32_t uidvalidity, uint32_t first_uid,
+                             struct state_folder *ret_folder, struct err *err)
 {
-    return state->ops->load(state, account, folder, uidvalidity, ret_folder, err);
+    return state->ops->load(state, account, folder, uidvalidity, first_uid, ret_folder, err);
 }
 
 /* All of the changes or none, on disk when it returns 0. After ERR_RETRY_LATER (disk full, another

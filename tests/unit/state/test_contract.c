@@ -313,8 +313,8 @@ static void run_load_as(struct run *run, unsigned number, uint32_t uidvalidity,
                         struct state_folder *ret_folder)
 {
     struct err err = {0};
-    if (state_load(run->state, names[number].account, names[number].folder, uidvalidity, ret_folder,
-                   &err) < 0)
+    if (state_load(run->state, names[number].account, names[number].folder, uidvalidity, 1,
+                   ret_folder, &err) < 0)
         fail_msg("%s: %s", run->name, err.text);
 }
 
@@ -493,7 +493,7 @@ static void test_many_folders(void **state)
         char account[32];
         snprintf(account, sizeof account, "trap%u", i * 7 % MANY);
         struct state_folder folder;
-        assert_int_equal(state_load(run.state, account, "INBOX", i, &folder, NULL), 0);
+        assert_int_equal(state_load(run.state, account, "INBOX", i, 1, &folder, NULL), 0);
         assert_int_equal(folder.count, 0);
         changes[i] = (struct state_change){.folder = folder.id, .uid = i + 1};
         state_folder_release(&folder);
@@ -503,7 +503,7 @@ static void test_many_folders(void **state)
         char account[32];
         snprintf(account, sizeof account, "trap%u", i * 7 % MANY);
         struct state_folder folder;
-        assert_int_equal(state_load(run.state, account, "INBOX", i, &folder, NULL), 0);
+        assert_int_equal(state_load(run.state, account, "INBOX", i, 1, &folder, NULL), 0);
         assert_int_equal(folder.count, 1);
         assert_int_equal(folder.mails[0].uid, i + 1);
         state_folder_release(&folder);

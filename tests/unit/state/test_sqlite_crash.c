@@ -60,7 +60,7 @@ static void crash_victim_commits(const char *path, int report)
     struct state *state;
     struct state_folder folder;
     if (state_sqlite_open(path, &state, NULL) < 0 ||
-        state_load(state, "trap", "INBOX", 1, &folder, NULL) < 0)
+        state_load(state, "trap", "INBOX", 1, 1, &folder, NULL) < 0)
         _exit(1);
     for (uint32_t number = (uint32_t)folder.count / BATCH;; number++)
         if (crash_commit(state, folder.id, number) < 0 ||
@@ -75,7 +75,7 @@ static void crash_victim_turns(const char *path, int report)
     if (state_sqlite_open(path, &state, NULL) < 0)
         _exit(1);
     for (uint32_t uidvalidity = 1;; uidvalidity++) {
-        if (state_load(state, "trap", "INBOX", uidvalidity, &folder, NULL) < 0 ||
+        if (state_load(state, "trap", "INBOX", uidvalidity, 1, &folder, NULL) < 0 ||
             write(report, &uidvalidity, sizeof uidvalidity) != sizeof uidvalidity)
             _exit(1);
         /* Turned over again and again: all that is old is met again. */
@@ -124,7 +124,7 @@ static void crash_load(const char *path, uint32_t uidvalidity, struct state_fold
     struct state *state;
     struct err err = {0};
     if (state_sqlite_open(path, &state, &err) < 0 ||
-        state_load(state, "trap", "INBOX", uidvalidity, ret_folder, &err) < 0)
+        state_load(state, "trap", "INBOX", uidvalidity, 1, ret_folder, &err) < 0)
         fail_msg("%s", err.text);
     state_free(state);
 }
@@ -162,7 +162,7 @@ static void crash_fill(const char *path)
     struct state *state;
     struct state_folder folder;
     assert_int_equal(state_sqlite_open(path, &state, NULL), 0);
-    assert_int_equal(state_load(state, "trap", "INBOX", 0, &folder, NULL), 0);
+    assert_int_equal(state_load(state, "trap", "INBOX", 0, 1, &folder, NULL), 0);
     for (uint32_t number = 0; number < TURNED / BATCH; number++)
         assert_int_equal(crash_commit(state, folder.id, number), 0);
     state_folder_release(&folder);

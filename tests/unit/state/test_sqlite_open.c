@@ -61,7 +61,7 @@ static void open_fill(const char *path, uint32_t count)
 {
     struct state *opened = open_state(path);
     struct state_folder folder;
-    assert_int_equal(state_load(opened, "trap", "INBOX", 1, &folder, NULL), 0);
+    assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
     for (uint32_t uid = 1; uid <= count; uid++) {
         struct state_change change = {.folder = folder.id, .uid = uid, .sha256 = {(uint8_t)uid}};
         assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
@@ -74,7 +74,7 @@ static size_t open_count(const char *path)
 {
     struct state *opened = open_state(path);
     struct state_folder folder;
-    assert_int_equal(state_load(opened, "trap", "INBOX", 1, &folder, NULL), 0);
+    assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
     size_t count = folder.count;
     state_folder_release(&folder);
     state_free(opened);
@@ -294,7 +294,7 @@ static bool open_is_found_damaged(const char *path)
     struct state_folder folder;
     struct err err = {.action = ERR_RETRY_NOW};
     bool failed = state_sqlite_open(path, &opened, &err) < 0;
-    if (!failed && state_load(opened, "trap", "INBOX", 1, &folder, &err) < 0)
+    if (!failed && state_load(opened, "trap", "INBOX", 1, 1, &folder, &err) < 0)
         failed = true;
     else if (!failed)
         state_folder_release(&folder);
@@ -443,7 +443,7 @@ static void test_twice_in_one_process(void **state)
     free(words);
     /* The first has lost nothing by it. */
     struct state_folder folder;
-    assert_int_equal(state_load(opened, "trap", "INBOX", 1, &folder, NULL), 0);
+    assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
     struct state_change change = {.folder = folder.id, .uid = 1};
     state_folder_release(&folder);
     assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
@@ -480,7 +480,7 @@ static void test_read_by_another(void **state)
     const struct scratch *scratch = *state;
     struct state *opened = open_state(scratch->path);
     struct state_folder folder;
-    assert_int_equal(state_load(opened, "trap", "INBOX", 1, &folder, NULL), 0);
+    assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
     struct state_change change = {.folder = folder.id, .uid = 1};
     state_folder_release(&folder);
     assert_int_equal(state_commit(opened, &change, 1, NULL), 0);

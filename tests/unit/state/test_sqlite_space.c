@@ -33,7 +33,7 @@ static struct state_folder space_load(struct state *state, uint32_t uidvalidity)
 {
     struct state_folder folder;
     struct err err = {0};
-    if (state_load(state, "trap", "INBOX", uidvalidity, &folder, &err) < 0)
+    if (state_load(state, "trap", "INBOX", uidvalidity, 1, &folder, &err) < 0)
         fail_msg("%s", err.text);
     return folder;
 }
@@ -127,7 +127,7 @@ static void test_first_commit_of_a_folder(void **unused)
     struct state_folder folder;
     scratch_make(&scratch);
     space_begin(&space, scratch.path);
-    assert_int_equal(state_load(space.state, "other", "INBOX", 5, &folder, NULL), 0);
+    assert_int_equal(state_load(space.state, "other", "INBOX", 5, 1, &folder, NULL), 0);
     struct state_change change = {.folder = folder.id, .uid = 77};
     state_folder_release(&folder);
     for (unsigned i = 0; i < 3; i++) {
@@ -139,7 +139,7 @@ static void test_first_commit_of_a_folder(void **unused)
     assert_int_equal(state_commit(space.state, &change, 1, NULL), 0);
     space_end(&space);
     assert_int_equal(state_sqlite_open(scratch.path, &space.state, NULL), 0);
-    assert_int_equal(state_load(space.state, "other", "INBOX", 5, &folder, NULL), 0);
+    assert_int_equal(state_load(space.state, "other", "INBOX", 5, 1, &folder, NULL), 0);
     assert_int_equal(folder.count, 1);
     assert_int_equal(folder.mails[0].uid, 77);
     state_folder_release(&folder);
@@ -157,7 +157,7 @@ static void test_change_of_uidvalidity(void **unused)
     space_begin(&space, scratch.path);
     struct state_folder folder = {.count = 12345};
     space_limit((rlim_t)scratch_size(scratch.path, "-wal"));
-    assert_int_equal(state_load(space.state, "trap", "INBOX", 2, &folder, &err), -1);
+    assert_int_equal(state_load(space.state, "trap", "INBOX", 2, 1, &folder, &err), -1);
     space_limit(0);
     space_is_short(&err);
     assert_int_equal(folder.count, 12345);

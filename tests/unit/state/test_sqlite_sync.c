@@ -80,7 +80,7 @@ static int power_teardown(void **unused)
 static void power_load(struct state *state, uint32_t uidvalidity, struct state_folder *ret_folder)
 {
     struct err err = {0};
-    if (state_load(state, "trap", "INBOX", uidvalidity, ret_folder, &err) < 0)
+    if (state_load(state, "trap", "INBOX", uidvalidity, 1, ret_folder, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -204,9 +204,9 @@ static void test_idle_calls_write_nothing(void **unused)
     for (unsigned i = 0; i < 100; i++) {
         char account[32];
         snprintf(account, sizeof account, "trap%u", i);
-        assert_int_equal(state_load(state, account, "INBOX", i, &folder, NULL), 0);
+        assert_int_equal(state_load(state, account, "INBOX", i, 1, &folder, NULL), 0);
         assert_int_equal(state_prune_old(state, folder.id, 0, NULL), 0);
-        assert_int_equal(state_load(state, account, "INBOX", i + 1, &folder, NULL), 0);
+        assert_int_equal(state_load(state, account, "INBOX", i + 1, 1, &folder, NULL), 0);
         state_folder_release(&folder);
     }
     assert_int_equal(power.syncs, 0);
