@@ -21,10 +21,15 @@ static const char *const imap_passing_words[] = {
     "timed out", "timeout",      "later",    "internal",  "not responding", NULL,
 };
 
-static bool imap_words_passing(const char *text)
+/* Of these, what speaks of a limit. */
+static const char *const imap_limit_words[] = {
+    "too many", "simultaneous", "throttl", "rate limit", "exceeded", "backoff", "overload", NULL,
+};
+
+static bool imap_words_among(const char *text, const char *const *words)
 {
-    for (size_t i = 0; imap_passing_words[i]; i++)
-        if (strcasestr(text, imap_passing_words[i]))
+    for (size_t i = 0; words[i]; i++)
+        if (strcasestr(text, words[i]))
             return true;
     return false;
 }
@@ -55,8 +60,15 @@ enum err_action imap_refusal_action(const struct imap_response *response)
     case IMAP_CODE_SERVERBUG:
         return ERR_RETRY_LATER;
     default:
-        return imap_words_passing(response->text) ? ERR_RETRY_LATER : ERR_GIVE_UP;
+        return imap_words_among(response->text, imap_passing_words) ? ERR_RETRY_LATER : ERR_GIVE_UP;
     }
+}
+
+bool imap_refusal_limited(const struct imap_response *response)
+{
+    return response->code == IMAP_CODE_UNAVAILABLE || response->code == IMAP_CODE_LIMIT ||
+           response->code == IMAP_CODE_THROTTLED ||
+           imap_words_among(response->text, imap_limit_words);
 }
 
 msec_t imap_refusal_pause(const struct imap_response *response)

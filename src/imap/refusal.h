@@ -16,6 +16,10 @@ enum err_action imap_refusal_action(const struct imap_response *response);
 /* Does its code say that trying again will not help? */
 bool imap_refusal_final(const struct imap_response *response);
 
+/* Does it speak of a limit, or of being out of order for now: code or words? Whoever comes back at
+ * once makes it worse. A mere "later" does not say so: an autologout may. */
+bool imap_refusal_limited(const struct imap_response *response);
+
 /* The pause asked for with "Suggested Backoff Time: 299961 milliseconds", at most an hour; 0 if
  * none was. */
 msec_t imap_refusal_pause(const struct imap_response *response);

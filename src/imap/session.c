@@ -16,6 +16,7 @@ struct imap_session {
     const char *password;
     struct imap_commands commands;
     uint64_t pause;
+    bool limited;
     bool over;     /* refused, attacked or broken: only failures from here on */
     bool injected; /* bytes came in the clear where TLS was to begin */
     bool bye;
@@ -122,10 +123,13 @@ static void imap_session_note(struct imap_session *session, const struct imap_re
     if (response->status == IMAP_OK || response->status == IMAP_PREAUTH) {
         if (response->code == IMAP_CODE_CAPABILITY)
             imap_login_learn(&session->login, response->caps);
-        if (response->tagged)
+        if (response->tagged) {
             session->pause = 0;
+            session->limited = false;
+        }
         return;
     }
+    session->limited = imap_refusal_limited(response);
     uint64_t pause = imap_refusal_pause(response);
     if (pause)
         session->pause = pause;
@@ -301,6 +305,11 @@ unsigned imap_session_pending(const struct imap_session *session)
 uint64_t imap_session_suggested_pause(const struct imap_session *session)
 {
     return session->pause;
+}
+
+bool imap_session_limited(const struct imap_session *session)
+{
+    return session->limited;
 }
 
 /* "NAME argument", or "NAME" alone. */
