@@ -1,7 +1,10 @@
 #include "base/err.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 int err_set(struct err *err, enum err_action action, const char *format, ...)
 {
@@ -30,4 +33,17 @@ int err_prefix(struct err *err, const char *format, ...)
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
     return err_set(err, err->action, "%s: %s", prefix, err->text);
+}
+
+void err_keep(struct err **kept, const struct err *err)
+{
+    if (err && *kept) {
+        **kept = *err;
+    } else if (err) {
+        *kept = mem_new(struct err);
+        **kept = *err;
+    } else {
+        free(*kept);
+        *kept = NULL;
+    }
 }

@@ -1,5 +1,5 @@
 /* collect/account.h: what the collector has to know of one mailbox account, and what it reports
- * of it. Constant while the collector runs; owned by whoever made the collector. */
+ * of it. */
 #ifndef COLLECT_ACCOUNT_H
 #define COLLECT_ACCOUNT_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/num.h"
 #include "imap/session.h"
 #include "net/tls.h"
 
@@ -33,13 +34,26 @@ struct collect_account {
     size_t folder_count;
     enum collect_after after;
     const char *after_name; /* MOVE: UTF-8 name or special use; KEYWORD: an atom; else NULL */
+    /* For continuous collecting: */
+    bool idle;                /* use IDLE where the server has it */
+    msec_t poll_interval;     /* between two looks where IDLE cannot be used or is not trusted */
+    msec_t idle_refresh;      /* IDLE is renewed so often */
+    unsigned max_connections; /* at a time; 0 counts as 1 */
 };
+
+/* A copy of all of it, texts included, with a reference to its TLS context. */
+struct collect_account *collect_account_copy(const struct collect_account *account);
+/* The same in everything? The TLS context has to be the same object, too. */
+bool collect_account_equal(const struct collect_account *a, const struct collect_account *b);
+/* Of a copy; its secrets are wiped. NULL does nothing. */
+void collect_account_free(struct collect_account *copy);
 
 enum collect_phase {
     COLLECT_WAITING, /* for its turn */
     COLLECT_CONNECTING,
     COLLECT_LOGGING_IN,
     COLLECT_COLLECTING,
+    COLLECT_WATCHING, /* all that was there is collected, new mail is waited for */
     COLLECT_RETRYING, /* between two attempts */
     COLLECT_DONE,
     COLLECT_FAILED,
@@ -61,8 +75,12 @@ struct collect_report {
     uint64_t held;       /* left untouched, on record with the reason */
     uint64_t recognised; /* delivered earlier under another UIDVALIDITY: only marked */
     uint64_t bytes;      /* of the delivered mails */
-    struct err err;      /* FAILED: why; else its text is empty, or the last trouble's */
-    struct collect_check check;
+    struct err *err;     /* FAILED, RETRYING: why; else the last trouble, or NULL */
+    msec_t
+        failing_since; /* by the loop's clock: in trouble since then without a break; 0: is not */
+    struct collect_check *check; /* NULL without --check */
 };
+
+void collect_report_release(struct collect_report *report);
 
 #endif

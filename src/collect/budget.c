@@ -5,23 +5,39 @@
 #include "base/mem.h"
 #include "net/loop.h"
 
+enum {
+    BUDGET_KEPT = 8, /* one part in so many is kept for fresh mail */
+    BUDGET_IN_A_ROW = 8,
+};
+
+struct budget_line {
+    struct budget_waiter *first;
+    struct budget_waiter **last;
+};
+
 struct budget {
     size_t bytes_max;
     size_t bytes_used;
     size_t slots_max;
     size_t slots_used;
     bool open;
-    struct budget_waiter *first;
-    struct budget_waiter **last;
+    unsigned fresh_in_a_row; /* grants, while backlog waited */
+    struct budget_line fresh;
+    struct budget_line backlog;
     struct net_deferred *grant; /* grants come from the loop, never from inside a release */
 };
 
-static bool budget_fits(const struct budget *budget, size_t bytes)
+static bool budget_fits(const struct budget *budget, bool fresh, size_t bytes)
 {
-    if (!budget->open || budget->slots_used >= budget->slots_max)
+    size_t bytes_max = budget->bytes_max, slots_max = budget->slots_max;
+    if (!fresh) {
+        bytes_max -= bytes_max / BUDGET_KEPT;
+        slots_max -= slots_max / BUDGET_KEPT;
+    }
+    if (!budget->open || budget->slots_used >= slots_max)
         return false;
-    return !budget->bytes_used || (budget->bytes_used < budget->bytes_max &&
-                                   bytes <= budget->bytes_max - budget->bytes_used);
+    return !budget->bytes_used ||
+           (budget->bytes_used < bytes_max && bytes <= bytes_max - budget->bytes_used);
 }
 
 static void budget_take(struct budget *budget, size_t bytes)
@@ -30,11 +46,29 @@ static void budget_take(struct budget *budget, size_t bytes)
     budget->slots_used++;
 }
 
+static bool budget_line_fits(const struct budget *budget, const struct budget_line *line)
+{
+    return line->first && budget_fits(budget, line == &budget->fresh, line->first->bytes);
+}
+
+/* Whose turn it is; NULL when nobody fits. */
+static struct budget_waiter *budget_turn(struct budget *budget)
+{
+    bool backlog = budget_line_fits(budget, &budget->backlog);
+    bool fresh = budget_line_fits(budget, &budget->fresh);
+    if (fresh && (!backlog || budget->fresh_in_a_row < BUDGET_IN_A_ROW)) {
+        budget->fresh_in_a_row = backlog ? budget->fresh_in_a_row + 1 : 0;
+        return budget->fresh.first;
+    }
+    budget->fresh_in_a_row = 0;
+    return backlog ? budget->backlog.first : NULL;
+}
+
 static void budget_grant(void *ctx)
 {
     struct budget *budget = ctx;
-    while (budget->first && budget_fits(budget, budget->first->bytes)) {
-        struct budget_waiter *waiter = budget->first;
+    struct budget_waiter *waiter;
+    while ((waiter = budget_turn(budget))) {
         budget_cancel(budget, waiter);
         budget_take(budget, waiter->bytes);
         waiter->granted(waiter);
@@ -46,7 +80,8 @@ struct budget *budget_new(struct net_loop *loop, size_t bytes, size_t slots)
     struct budget *budget = mem_new(struct budget);
     budget->bytes_max = bytes;
     budget->slots_max = slots;
-    budget->last = &budget->first;
+    budget->fresh.last = &budget->fresh.first;
+    budget->backlog.last = &budget->backlog.first;
     budget->grant = net_deferred_new(loop, budget_grant, budget);
     return budget;
 }
@@ -61,7 +96,7 @@ void budget_free(struct budget *budget)
 
 static void budget_changed(struct budget *budget)
 {
-    if (budget->first && budget_fits(budget, budget->first->bytes))
+    if (budget_line_fits(budget, &budget->fresh) || budget_line_fits(budget, &budget->backlog))
         net_deferred_schedule(budget->grant);
 }
 
@@ -77,18 +112,30 @@ void budget_set_slots(struct budget *budget, size_t slots)
     budget_changed(budget);
 }
 
+void budget_set_bytes(struct budget *budget, size_t bytes)
+{
+    budget->bytes_max = bytes;
+    budget_changed(budget);
+}
+
+static struct budget_line *budget_line(struct budget *budget, const struct budget_waiter *waiter)
+{
+    return waiter->fresh ? &budget->fresh : &budget->backlog;
+}
+
 bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t bytes)
 {
+    struct budget_line *line = budget_line(budget, waiter);
     /* Nobody overtakes the line: a large mail would wait for ever behind small ones. */
-    if (!budget->first && budget_fits(budget, bytes)) {
+    if (!line->first && budget_fits(budget, waiter->fresh, bytes)) {
         budget_take(budget, bytes);
         return true;
     }
     waiter->bytes = bytes;
     waiter->waiting = true;
     waiter->next = NULL;
-    *budget->last = waiter;
-    budget->last = &waiter->next;
+    *line->last = waiter;
+    line->last = &waiter->next;
     return false;
 }
 
@@ -96,12 +143,13 @@ void budget_cancel(struct budget *budget, struct budget_waiter *waiter)
 {
     if (!waiter->waiting)
         return;
-    struct budget_waiter **at = &budget->first;
+    struct budget_line *line = budget_line(budget, waiter);
+    struct budget_waiter **at = &line->first;
     while (*at != waiter)
         at = &(*at)->next;
     *at = waiter->next;
-    if (budget->last == &waiter->next)
-        budget->last = at;
+    if (line->last == &waiter->next)
+        line->last = at;
     waiter->waiting = false;
     budget_changed(budget);
 }

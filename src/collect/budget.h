@@ -2,7 +2,11 @@
  *
  * Memory is reserved when a server announces a body, before its first byte is kept, so whoever
  * has a reservation can finish its mail and no two wait for each other. Who gets none waits in
- * line, its connection paused. */
+ * line, its connection paused.
+ *
+ * There are two lines, so that one mailbox's backlog does not delay another's new mail: fresh mail
+ * goes first, and a part of it all is kept for it; but of so many grants in a row one is for the
+ * backlog, which fresh mail must not starve. */
 #ifndef COLLECT_BUDGET_H
 #define COLLECT_BUDGET_H
 
@@ -16,6 +20,7 @@ struct budget;
 struct budget_waiter {
     void (*granted)(struct budget_waiter *waiter);
     size_t bytes;
+    bool fresh; /* for mail that has just come, see above */
     bool waiting;
     struct budget_waiter *next;
 };
@@ -32,6 +37,8 @@ void budget_open(struct budget *budget, bool open);
 bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t bytes);
 /* Leaves the line; no effect when not in it. */
 void budget_cancel(struct budget *budget, struct budget_waiter *waiter);
+/* Another sink may need more: the bytes there are from now on. */
+void budget_set_bytes(struct budget *budget, size_t bytes);
 /* The reservation turned out to be larger or smaller. */
 void budget_adjust(struct budget *budget, size_t from_bytes, size_t to_bytes);
 void budget_release_bytes(struct budget *budget, size_t bytes);

@@ -8,6 +8,7 @@
 #include "collect/collector.h"
 
 struct budget;
+struct pace;
 struct journal;
 struct mail;
 
@@ -15,7 +16,8 @@ struct collect_env {
     struct net_loop *loop;
     struct collector_settings settings;
     struct sink *sink;
-    struct budget *budget;
+    struct pace *pace;
+    struct budget *budget; /* NULL until the sink has been up once */
     struct journal *journal;
     bool sink_up;
     bool recording;      /* a delivery was put on record in this run */

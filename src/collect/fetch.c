@@ -40,7 +40,14 @@ static void fetch_drop_body(struct fetch *fetch)
 {
     buf_release(&fetch->frame);
     fetch->have_body = false;
+    fetch->discard = false;
     fetch_release_reservation(fetch);
+}
+
+static void fetch_free_encoder(struct fetch *fetch)
+{
+    payload_encoder_free(fetch->encoder);
+    fetch->encoder = NULL;
 }
 
 void fetch_reset(struct fetch *fetch)
@@ -48,10 +55,14 @@ void fetch_reset(struct fetch *fetch)
     if (fetch->folder->env->budget)
         budget_cancel(fetch->folder->env->budget, &fetch->waiter);
     fetch_drop_body(fetch);
-    payload_encoder_free(fetch->encoder);
-    fetch->encoder = NULL;
+    fetch_free_encoder(fetch);
     memset(fetch->size_commands, 0, sizeof fetch->size_commands);
     memset(fetch->body_commands, 0, sizeof fetch->body_commands);
+}
+
+void fetch_rest(struct fetch *fetch)
+{
+    fetch_free_encoder(fetch);
 }
 
 /* The place of a command among those on their way (0: a free place), or NULL. */
@@ -120,6 +131,20 @@ static void fetch_granted(struct budget_waiter *waiter)
     fetch->folder->events->resume(fetch->folder->ctx);
 }
 
+void fetch_sink_down(struct fetch *fetch)
+{
+    struct folder *folder = fetch->folder;
+    bool stalled = fetch->waiter.waiting;
+    bool receiving = stalled || fetch->has_slot || fetch->discard;
+    if (stalled)
+        budget_cancel(folder->env->budget, &fetch->waiter);
+    fetch_drop_body(fetch);
+    fetch_free_encoder(fetch); /* another sink may have other limits */
+    fetch->discard = receiving;
+    if (stalled)
+        folder->events->resume(folder->ctx);
+}
+
 static bool fetch_awaits_body(const struct fetch *fetch)
 {
     for (size_t i = 0; i < FETCH_COMMANDS; i++)
@@ -138,11 +163,16 @@ static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
     }
     fetch_drop_body(fetch);
     fetch->announced = size;
+    if (!env->sink_up) {
+        fetch->discard = true;
+        return true;
+    }
     /* Escapes make a usual mail an eighth longer at most; what needs more is counted as it grows.
      * A body that can only turn out too large is hashed, and keeps nothing. */
     size_t reserve = env->sink->headroom + 512;
     if (size <= env->sink->max_payload)
         reserve += (size_t)(size + size / 8);
+    fetch->waiter.fresh = fetch->folder->look != FOLDER_LOOK_ALL;
     if (!budget_request(env->budget, &fetch->waiter, reserve))
         return false;
     fetch_begin_body(fetch, reserve);
@@ -162,6 +192,8 @@ static void fetch_too_large(struct fetch *fetch, uint32_t uid)
 
 static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len)
 {
+    if (fetch->discard)
+        return;
     payload_encoder_add(fetch->encoder, data, len);
     size_t held = payload_encoder_held(fetch->encoder);
     /* A quoted string has no line end in it (RFC 9051 section 9, QUOTED-CHAR): no mail is so long
@@ -219,7 +251,9 @@ static void fetch_named(struct fetch *fetch, const struct imap_fetch *said)
         fetch_sized(item, said);
     } else if (wanted) {
         item->answered = true;
-        if (said->has_body && fetch->have_body)
+        if (said->has_body && fetch->discard)
+            item->state = WORK_SIZED;
+        else if (said->has_body && fetch->have_body)
             fetch_take_mail(fetch, item);
     }
     fetch->nameless = fetch->nameless || (said->has_body && !said->uid);
@@ -237,6 +271,8 @@ bool fetch_data(struct fetch *fetch, const struct imap_response *response)
         fetch_body_came(fetch, response->data, response->data_len);
         return true;
     case IMAP_RESPONSE_BODY_END:
+        if (fetch->discard)
+            return true;
         payload_encoder_finish(fetch->encoder, &fetch->frame, &fetch->result);
         fetch->have_body = true;
         return true;

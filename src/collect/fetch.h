@@ -32,6 +32,8 @@ struct fetch {
     unsigned refused; /* mails in a row that the server would not give out */
     bool nameless;    /* a body came without a UID */
     bool have_body;   /* a whole body, waiting for its FETCH to name it */
+    bool discard;     /* the body in hand cannot be delivered now: it is read and dropped, so that
+                         the connection stays alive */
     struct buf frame;
     struct payload_result result;
     uint32_t size_commands[FETCH_COMMANDS]; /* on their way; 0: free */
@@ -41,10 +43,15 @@ struct fetch {
 void fetch_init(struct fetch *fetch, struct folder *folder);
 /* Drops the body in hand and all reservations. */
 void fetch_reset(struct fetch *fetch);
+/* Nothing is to be fetched for now: keeps no memory for it. */
+void fetch_rest(struct fetch *fetch);
 /* Issues what may be issued now. */
 void fetch_next(struct fetch *fetch);
 /* BODY_BEGIN, BODY_DATA, BODY_END, FETCH. False: stalls for memory. */
 bool fetch_data(struct fetch *fetch, const struct imap_response *response);
+/* The sink is down: what is being received, or waits for memory, is dropped, and will be fetched
+ * again. */
+void fetch_sink_down(struct fetch *fetch);
 /* Was `event` the answer to one of its commands? Then 1 (or -1: give the connection up); else 0. */
 int fetch_done(struct fetch *fetch, const struct imap_event *event, struct err *err);
 

@@ -12,9 +12,13 @@
 #include "collect/journal.h"
 #include "collect/mail.h"
 #include "collect/plan.h"
+#include "net/loop.h"
 
 enum {
-    FOLDER_SURPLUS = 1000
+    FOLDER_SURPLUS = 1000,
+    /* A look at a whole folder that finds nothing needs nothing of the state but to forget what
+     * is gone, which can wait. */
+    FOLDER_FORGET_INTERVAL = 24 * 3600 * 1000,
 };
 
 void folder_init(struct folder *folder, struct collect_env *env,
@@ -29,15 +33,20 @@ void folder_init(struct folder *folder, struct collect_env *env,
         .ctx = ctx,
     };
     folder->scope.account = account->label;
+    folder->next = 1;
     fetch_init(&folder->fetch, folder);
     marks_init(&folder->marks, folder, account);
 }
 
+static void folder_finish(struct folder *folder);
+static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err);
+
 static void folder_forget(struct folder *folder)
 {
-    worklist_clear(&folder->work);
+    worklist_release(&folder->work);
     found_release(&folder->found);
     found_release(&folder->present);
+    imap_uidset_release(&folder->selected);
     state_folder_release(&folder->known);
     folder->known = (struct state_folder){0};
     free(folder->old_used);
@@ -51,6 +60,7 @@ void folder_release(struct folder *folder)
     folder_forget(folder);
     worklist_release(&folder->work);
     marks_release(&folder->marks);
+    free(folder->err);
     free(folder->name);
 }
 
@@ -62,44 +72,94 @@ bool folder_settled(const struct folder *folder)
 static void folder_fail(struct folder *folder, const struct err *err)
 {
     folder->state = FOLDER_FAILED;
-    folder->err = *err;
+    err_keep(&folder->err, err);
 }
 
 void folder_give_up(struct folder *folder, const char *why)
 {
-    folder->state = FOLDER_FAILED;
+    struct err err;
+    err_set(&err, ERR_GIVE_UP, "%s", why);
+    folder_fail(folder, &err);
     folder->flooded = true;
-    err_set(&folder->err, ERR_GIVE_UP, "%s", why);
 }
 
 void folder_fail_later(struct folder *folder, const char *why)
 {
-    folder->state = FOLDER_FAILED;
-    err_set(&folder->err, ERR_RETRY_LATER, "%s", why);
+    struct err err;
+    err_set(&err, ERR_RETRY_LATER, "%s", why);
+    folder_fail(folder, &err);
 }
 
-void folder_open(struct folder *folder, struct imap_session *session, const char *name,
-                 const char *mailbox, const char *target)
+bool folder_through(const struct folder *folder)
 {
-    folder_forget(folder);
-    free(folder->name);
-    folder->scope.folder = folder->name = mem_strdup(name);
-    folder->session = session;
-    folder->state = FOLDER_OPENING;
-    folder->uidvalidity = 0;
-    folder->exists = 0;
+    return folder->state == FOLDER_CAUGHT_UP || folder->state == FOLDER_FAILED;
+}
+
+static bool folder_is_partial(const struct folder *folder)
+{
+    return folder->look != FOLDER_LOOK_ALL;
+}
+
+/* The criteria of a look. Without -a, what somebody has read is left alone. */
+static void folder_search(struct folder *folder)
+{
+    char criteria[64];
+    const char *unseen = folder->env->settings.fetch_all ? "" : " UNSEEN";
+    if (folder_is_partial(folder))
+        snprintf(criteria, sizeof criteria, "UID %llu:*%s", (unsigned long long)folder->next,
+                 unseen);
+    else
+        snprintf(criteria, sizeof criteria, "%s", *unseen ? unseen + 1 : "ALL");
     folder->search_answered = false;
     folder->search_whole = false;
     folder->looked_at_all = false;
+    folder->overlooked = 0;
+    folder->news = false;
+    folder->search_command = imap_session_uid_search(folder->session, criteria);
+}
+
+void folder_begin_anew(struct folder *folder)
+{
+    folder->next = 1;
+    folder->uidvalidity = 0;
+}
+
+void folder_open(struct folder *folder, struct imap_session *session, const char *name,
+                 const char *mailbox, const char *target, enum folder_look look)
+{
+    folder_forget(folder);
+    err_keep(&folder->err, NULL);
+    if (!folder->name || strcmp(folder->name, name) != 0) {
+        free(folder->name);
+        folder->scope.folder = folder->name = mem_strdup(name);
+        folder_begin_anew(folder);
+    }
+    /* Where UIDs mean nothing beyond an opening, or nothing is known of one, there is nothing to
+     * begin behind. */
+    if (folder->uids_change || !folder->uidvalidity || folder->next > UINT32_MAX)
+        look = FOLDER_LOOK_ALL;
+    folder->session = session;
+    folder->look = look;
+    folder->state = FOLDER_OPENING;
+    folder->uidnext = 0;
+    folder->exists = 0;
     folder->flooded = false;
     folder->uids_change = false;
+    folder->search_again = false;
     folder->present_command = 0;
+    folder->opened_uidvalidity = 0;
     marks_attach(&folder->marks, session, target);
     /* The search goes out behind SELECT without waiting for it: a round trip less. Should SELECT
      * fail, it is answered BAD. */
     folder->select_command = imap_session_select(session, mailbox, !marks_writes(&folder->marks));
-    folder->search_command =
-        imap_session_uid_search(session, folder->env->settings.fetch_all ? "ALL" : "UNSEEN");
+    folder_search(folder);
+}
+
+void folder_look_news(struct folder *folder)
+{
+    folder->look = folder->next > UINT32_MAX ? FOLDER_LOOK_ALL : FOLDER_LOOK_NEWS;
+    folder->state = FOLDER_LOOKING;
+    folder_search(folder);
 }
 
 void folder_detach(struct folder *folder)
@@ -109,8 +169,32 @@ void folder_detach(struct folder *folder)
     marks_detach(&folder->marks);
     worklist_clear(&folder->work);
     folder->session = NULL;
-    if (folder->state != FOLDER_FINISHED && folder->state != FOLDER_FAILED)
+    if (!folder_through(folder))
         folder->state = FOLDER_IDLE;
+}
+
+/* What was found, but for what is known without looking: servers answer "n:*" with the last message
+ * even when its UID is below n (RFC 9051 section 6.4.9). */
+static void folder_take_found(struct folder *folder)
+{
+    found_take(&folder->found, &folder->selected);
+    while (folder_is_partial(folder) && folder->selected.count &&
+           folder->selected.ranges[0].first < folder->next)
+        imap_uidset_take_first(&folder->selected);
+}
+
+/* What is below `next` needs no more looking at; a UIDNEXT that says more than the search found is
+ * believed, as those between are gone, or read. */
+static void folder_move_next(struct folder *folder)
+{
+    const struct imap_uidset *selected = &folder->selected;
+    uint64_t last = selected->count ? selected->ranges[selected->count - 1].last : 0;
+    if (!folder->search_whole)
+        return;
+    if (folder->next < folder->uidnext)
+        folder->next = folder->uidnext;
+    if (folder->next <= last)
+        folder->next = last + 1;
 }
 
 /* Both the search and the state have answered: what is to be done is known. */
@@ -118,32 +202,27 @@ static void folder_plan(struct folder *folder)
 {
     if (!folder->search_answered || !folder->known_loaded)
         return;
-    struct imap_uidset selected = {0};
-    found_take(&folder->found, &selected);
-    /* Mail may have come since SELECT, but not that much. */
-    if (imap_uidset_size(&selected) > folder->exists + FOLDER_SURPLUS) {
-        imap_uidset_release(&selected);
-        folder_fail_later(folder, "the server finds more mails than it says there are");
-        return;
-    }
-    plan_work(folder, &selected);
+    const struct imap_uidset *selected = &folder->selected;
+    bool whole = !folder_is_partial(folder);
+    folder->overlooked = plan_work(folder, folder->expect_none ? UINT64_MAX : folder->next);
     folder->report->found += imap_uidset_size(&folder->work.pending);
+    folder_move_next(folder);
     /* What is forgotten by mistake is delivered again: a result that is short of what SELECT said
      * is not believed. */
-    folder->looked_at_all = folder->env->settings.fetch_all && folder->search_whole &&
-                            imap_uidset_size(&selected) >= folder->exists;
+    folder->looked_at_all = whole && folder->env->settings.fetch_all && folder->search_whole &&
+                            imap_uidset_size(selected) >= folder->exists;
     if (folder->looked_at_all)
-        plan_forget_absent(folder, &selected);
-    imap_uidset_release(&selected);
+        plan_forget_absent(folder, selected);
+    imap_uidset_release(&folder->selected);
     folder->state = FOLDER_WORKING;
 
-    if (folder->known.count && !folder->env->settings.fetch_all) {
+    if (whole && folder->known.count && !folder->env->settings.fetch_all) {
         char criteria[64];
         snprintf(criteria, sizeof criteria, "UID %u:%u", folder->known.mails[0].uid,
                  folder->known.mails[folder->known.count - 1].uid);
         folder->present_command = imap_session_uid_search(folder->session, criteria);
     }
-    folder_proceed(folder);
+    folder_proceed(folder, true);
 }
 
 static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err)
@@ -163,6 +242,45 @@ static void folder_loaded(void *owner, struct state_folder *moved, const struct 
     folder->events->changed(folder->ctx);
 }
 
+/* Asks the state what it knows; of a partial look only about what is new. */
+static void folder_load(struct folder *folder)
+{
+    uint32_t first = folder_is_partial(folder) ? (uint32_t)folder->next : 1;
+    folder->state = FOLDER_LOADING;
+    folder->loads++;
+    if (first == 1)
+        folder->loaded_at = net_loop_now(folder->env->loop);
+    journal_load(folder->env->journal, folder->account->label, folder->name, folder->uidvalidity,
+                 first, folder_loaded, folder);
+}
+
+/* Does this look need the state before it is known what it found? */
+static bool folder_loads_early(const struct folder *folder)
+{
+    return !folder_is_partial(folder) &&
+           (!folder->loaded_at ||
+            net_loop_now(folder->env->loop) - folder->loaded_at >= FOLDER_FORGET_INTERVAL);
+}
+
+/* UIDs have the meaning they had, or a new one: then all that was known by them is void. */
+static void folder_note_uidvalidity(struct folder *folder)
+{
+    uint32_t said = folder->opened_uidvalidity;
+    /* Where UIDs name nothing beyond this session, they get a UIDVALIDITY of our own that no
+     * session had before: mails are then recognised by their hash alone. */
+    folder->uids_change = folder->uids_change || !said;
+    while (!said || (folder->uids_change && said == folder->opened_uidvalidity))
+        random_bytes(&said, sizeof said);
+    if (said == folder->uidvalidity)
+        return;
+    folder->search_again = folder_is_partial(folder);
+    folder->look = FOLDER_LOOK_ALL;
+    folder->expect_none = false;
+    folder->next = 1;
+    folder->loaded_at = 0;
+    folder->uidvalidity = said;
+}
+
 static void folder_selected(struct folder *folder, const struct imap_event *event)
 {
     folder->select_command = 0;
@@ -179,16 +297,28 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
     }
     if (event->code == IMAP_CODE_READ_ONLY && marks_writes(&folder->marks))
         folder_warn(folder, "the server opened it read-only: delivered mails cannot be marked");
-    /* Where UIDs name nothing beyond this session, they get a UIDVALIDITY of our own that no
-     * session had before: mails are then recognised by their hash alone. */
-    while (!folder->uidvalidity || folder->uids_change) {
-        random_bytes(&folder->uidvalidity, sizeof folder->uidvalidity);
-        folder->uids_change = false;
+    folder_note_uidvalidity(folder);
+    folder->state = FOLDER_LOOKING;
+    if (folder_loads_early(folder))
+        folder_load(folder);
+}
+
+/* The whole result is there. */
+static void folder_found(struct folder *folder)
+{
+    folder_take_found(folder);
+    folder->search_answered = true;
+    /* Mail may have come since SELECT, but not that much. */
+    if (imap_uidset_size(&folder->selected) > folder->exists + FOLDER_SURPLUS)
+        folder_fail_later(folder, "the server finds more mails than it says there are");
+    else if (folder->state == FOLDER_LOADING) {
+        folder_plan(folder);
+    } else if (folder->selected.count) {
+        folder_load(folder);
+    } else {
+        folder_move_next(folder);
+        folder_finish(folder);
     }
-    folder->state = FOLDER_LOADING;
-    folder->loads++;
-    journal_load(folder->env->journal, folder->account->label, folder->name, folder->uidvalidity,
-                 folder_loaded, folder);
 }
 
 static void folder_searched(struct folder *folder, const struct imap_event *event)
@@ -203,11 +333,16 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
         folder_fail(folder, &err);
         return;
     }
+    if (folder->search_again) {
+        folder->search_again = false;
+        found_release(&folder->found);
+        folder_search(folder);
+        return;
+    }
     folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
     if (!folder->search_whole)
-        folder_warn(folder, "the server limited the search: the rest comes with the next run");
-    folder->search_answered = true;
-    folder_plan(folder);
+        folder_warn(folder, "the server limited the search: the rest comes with the next look");
+    folder_found(folder);
 }
 
 static void folder_looked(struct folder *folder, const struct imap_event *event)
@@ -236,7 +371,7 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
         folder_looked(folder, event);
     else if (event->command == folder->marks.command)
         marks_done(&folder->marks, event);
-    folder_proceed(folder);
+    folder_proceed(folder, true);
     return 0;
 }
 
@@ -260,7 +395,9 @@ static void folder_opening_status(struct folder *folder, const struct imap_respo
 {
     /* RFC 9051 section 9: nz-number, of 32 bits. Anything else names nothing. */
     if (response->code == IMAP_CODE_UIDVALIDITY && response->number <= UINT32_MAX)
-        folder->uidvalidity = (uint32_t)response->number;
+        folder->opened_uidvalidity = (uint32_t)response->number;
+    else if (response->code == IMAP_CODE_UIDNEXT && response->number <= UINT32_MAX)
+        folder->uidnext = (uint32_t)response->number;
     else if (response->code == IMAP_CODE_UIDNOTSTICKY)
         folder->uids_change = true;
 }
@@ -273,7 +410,13 @@ bool folder_data(struct folder *folder, const struct imap_response *response)
         folder_search_data(folder, response);
         return true;
     case IMAP_RESPONSE_EXISTS:
+        /* Fewer than were known, without an EXPUNGE, make no sense: that is looked into, too. */
+        folder->news =
+            folder->news || (folder->state != FOLDER_OPENING && response->number != folder->exists);
         folder->exists = response->number;
+        return true;
+    case IMAP_RESPONSE_EXPUNGE:
+        folder->exists -= folder->exists > 0;
         return true;
     case IMAP_RESPONSE_STATUS:
         if (folder->state == FOLDER_OPENING)
@@ -289,29 +432,58 @@ bool folder_data(struct folder *folder, const struct imap_response *response)
     }
 }
 
+/* One pass has to report it; who stays goes on delivering, and tries again with the next look at
+ * all. */
+static void folder_marks_refused(struct folder *folder)
+{
+    if (!folder->env->settings.continuous)
+        folder_fail(folder, folder->marks.err);
+    else if (!folder->refusal_told)
+        folder_warn(folder, folder->marks.err->text);
+    folder->refusal_told = true;
+}
+
+/* Nothing is left to be done for now. */
 static void folder_finish(struct folder *folder)
 {
-    folder->state = FOLDER_FINISHED;
+    folder->state = FOLDER_CAUGHT_UP;
     if (folder->marks.refused)
-        folder_fail(folder, &folder->marks.err);
-    if (folder->known.old_count) {
+        folder_marks_refused(folder);
+    if (folder->known.old_count && !folder_is_partial(folder)) {
         /* When every mail of the folder was looked at, what was not met again is gone; else no
          * more of them can be left than there are mails. */
         uint64_t keep = folder->looked_at_all ? 0 : folder->exists;
         journal_prune_old(folder->env->journal, folder->known.id, (size_t)keep);
     }
     folder_forget(folder);
+    fetch_rest(&folder->fetch);
+    marks_rest(&folder->marks);
 }
 
-void folder_proceed(struct folder *folder)
+void folder_proceed(struct folder *folder, bool may_issue)
 {
     if (folder->state != FOLDER_WORKING || !folder->session)
         return;
-    fetch_next(&folder->fetch);
+    if (may_issue)
+        fetch_next(&folder->fetch);
     bool last = worklist_empty(&folder->work) && folder_settled(folder) && !folder->present_command;
-    marks_next(&folder->marks, last);
+    /* While the sink is down nothing more is coming, either. */
+    if (may_issue)
+        marks_next(&folder->marks, last || !folder->env->sink_up);
     if (last && marks_idle(&folder->marks) && folder_settled(folder))
         folder_finish(folder);
+}
+
+bool folder_has_errand(const struct folder *folder, bool marks)
+{
+    return folder->state == FOLDER_WORKING &&
+           ((folder->env->sink_up && !worklist_empty(&folder->work)) ||
+            (marks && !marks_idle(&folder->marks)));
+}
+
+void folder_sink_down(struct folder *folder)
+{
+    fetch_sink_down(&folder->fetch);
 }
 
 void folder_warn(struct folder *folder, const char *text)
@@ -384,6 +556,7 @@ static void folder_mail_taken(struct folder *folder, const struct mail *mail)
         /* Somebody else flagged it \Deleted: it is not ours to expunge. */
         change.note = folder->marks.action;
     folder->report->bytes += mail->size;
+    folder->delivered_bytes += mail->size;
     folder_record(folder, &change);
 }
 
@@ -438,6 +611,7 @@ void folder_committed(void *owner, const struct state_change *change)
     case STATE_ADD_DELIVERED:
         folder_recorded(folder);
         folder->report->delivered++;
+        folder->delivered++;
         if (!marked && folder->session)
             marks_add(&folder->marks, change->uid, false);
         break;

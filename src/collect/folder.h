@@ -1,11 +1,13 @@
 /* collect/folder.h: one folder of one mailbox: what is in it, what of it is to be delivered, what
  * became of it. Internal.
  *
- *   IDLE → OPENING (SELECT, SEARCH) → LOADING (the state) → WORKING → FINISHED
- *                 └────────────────────────┴───────────────────┴──→ FAILED
+ *   IDLE → OPENING (SELECT, SEARCH) → LOADING (the state) → WORKING → CAUGHT_UP
+ *             └─────────────────────────┴───────────────────┴──→ FAILED
+ *   CAUGHT_UP → LOOKING (SEARCH for what is new) → LOADING → WORKING → CAUGHT_UP
  *
  * A folder outlives its connection: mails that are in flight when it breaks are settled, recorded,
- * and only then is the folder opened again (folder_settled()). */
+ * and only then is the folder opened again (folder_settled()). In CAUGHT_UP nothing of it is in
+ * flight, and it holds no more than it needs to know what is new. */
 #ifndef COLLECT_FOLDER_H
 #define COLLECT_FOLDER_H
 
@@ -27,10 +29,19 @@ struct mail;
 enum folder_state {
     FOLDER_IDLE,
     FOLDER_OPENING,
+    FOLDER_LOOKING,
     FOLDER_LOADING,
     FOLDER_WORKING,
-    FOLDER_FINISHED,
+    FOLDER_CAUGHT_UP,
     FOLDER_FAILED, /* `err` says why; the connection may still be good for other folders */
+};
+
+/* How to look for mail. */
+enum folder_look {
+    FOLDER_LOOK_NONE,
+    FOLDER_LOOK_NEWS,  /* search behind the last known UID */
+    FOLDER_LOOK_AGAIN, /* SELECT, then the same: for servers that show new mail only then */
+    FOLDER_LOOK_ALL,   /* SELECT, and search the whole folder */
 };
 
 /* Who has the connection. */
@@ -51,21 +62,32 @@ struct folder {
     struct log_scope scope;
     char *name; /* in UTF-8: names the folder in state and logs */
     enum folder_state state;
-    struct err err;
+    struct err *err; /* FAILED: why */
 
     struct imap_session *session; /* NULL without a connection */
+    enum folder_look look;        /* the one that is, or was last, at work */
     uint32_t select_command;
     uint32_t search_command;  /* what is to be fetched */
     uint32_t present_command; /* what of the known is still there */
     bool search_answered;
-    bool search_whole;  /* no limit of the server's cut its result off */
-    bool looked_at_all; /* every mail of the folder was among those found */
-    bool flooded;       /* FAILED: the server talks without an end, give the connection up */
-    bool uids_change;   /* UIDNOTSTICKY (RFC 4315): they mean nothing in the next session */
-    uint32_t uidvalidity;
+    bool search_again;    /* it looked too narrowly: UIDVALIDITY turned out to be another */
+    bool search_whole;    /* no limit of the server's cut its result off */
+    bool looked_at_all;   /* every mail of the folder was among those found */
+    bool flooded;         /* FAILED: the server talks without an end, give the connection up */
+    bool uids_change;     /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
+                             this opening */
+    bool news;            /* the server told of something since the last search began */
+    bool expect_none;     /* nothing new should be found: it would have been told */
+    uint32_t uidvalidity; /* 0: it was never opened */
+    uint32_t opened_uidvalidity; /* what this opening said so far */
+    uint32_t uidnext;            /* as SELECT said; 0: it did not */
+    uint64_t next;               /* what is below was looked at; 1 when nothing was */
     uint64_t exists;
-    struct found found;   /* of search_command */
-    struct found present; /* of present_command */
+    uint64_t overlooked; /* unknown mails that this look found where none should have been */
+    struct found found;  /* of search_command … */
+    struct imap_uidset selected; /* … and all of it, until it is known what is to be done */
+    struct found present;        /* of present_command */
+    msec_t loaded_at;            /* when all that is on record was last looked at; 0: never */
 
     struct state_folder known;
     uint32_t *old_used; /* how often each run of equal old hashes was met, at its first index */
@@ -75,6 +97,9 @@ struct folder {
     struct worklist work;
     struct fetch fetch;
     struct marks marks;
+    uint64_t delivered; /* since that was last told, as is … */
+    uint64_t delivered_bytes;
+    bool refusal_told; /* that delivered mails could not be marked */
     size_t in_flight;  /* mails with the sink */
     size_t unrecorded; /* changes with the journal */
 };
@@ -85,11 +110,14 @@ void folder_init(struct folder *folder, struct collect_env *env,
 /* Only when folder_settled(). */
 void folder_release(struct folder *folder);
 
-/* Opens the folder on a connection that works on no other one. `name` is for people and the state,
- * `mailbox` the same as the server writes it, `target` that of the folder mails are moved to, or
- * NULL. Only when folder_settled(). */
+/* Opens the folder on a connection that works on no other one, or once more while it is open and
+ * CAUGHT_UP, with `look` AGAIN or ALL. `name` is for people and the state, `mailbox` the same as
+ * the server writes it, `target` that of the folder mails are moved to, or NULL. Only when
+ * folder_settled(). AGAIN becomes ALL when nothing is known of an earlier opening. */
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
-                 const char *mailbox, const char *target);
+                 const char *mailbox, const char *target, enum folder_look look);
+/* Searches for what is new, in a folder that is open and CAUGHT_UP. */
+void folder_look_news(struct folder *folder);
 /* The connection is gone, or is given to another folder. */
 void folder_detach(struct folder *folder);
 /* Untagged data while this folder is open. False: it stalls for memory: stop reading until
@@ -97,8 +125,18 @@ void folder_detach(struct folder *folder);
 bool folder_data(struct folder *folder, const struct imap_response *response);
 /* A command was answered. Returns -1 when the connection is better given up (throttled …). */
 int folder_done(struct folder *folder, const struct imap_event *event, struct err *err);
-/* Looks for what can be done next: after data and answers, when the sink came up. */
-void folder_proceed(struct folder *folder);
+/* Looks for what can be done next: after data and answers, when the sink came up. `may_issue`
+ * false: no command may go out now, but what needs none is done. */
+void folder_proceed(struct folder *folder, bool may_issue);
+/* WORKING: is there a command to be issued? `marks` counts those for marks, too, which are better
+ * gathered for a while. */
+bool folder_has_errand(const struct folder *folder, bool marks);
+/* CAUGHT_UP or FAILED. */
+bool folder_through(const struct folder *folder);
+/* The sink is down or another one: what waits for memory is given up, to be fetched again. */
+void folder_sink_down(struct folder *folder);
+/* Forgets what earlier openings showed: the next one looks at all. */
+void folder_begin_anew(struct folder *folder);
 /* Nothing of it is with the sink or the journal. */
 bool folder_settled(const struct folder *folder);
 

@@ -40,6 +40,7 @@ struct journal_task {
     char *account;
     char *folder;
     uint32_t uidvalidity;
+    uint32_t first_uid;
     struct state_folder loaded;
     void (*loaded_cb)(void *owner, struct state_folder *moved, const struct err *err);
     void *owner;
@@ -63,8 +64,10 @@ struct journal {
     struct journal_task *repeated; /* waits for `again` */
     struct journal_task *first;    /* not yet with the worker, in order */
     struct journal_task *last;
-    bool busy;   /* one task is with the worker */
-    bool failed; /* the state could not be written: everything stops */
+    bool patient;
+    bool troubled; /* the last commit failed, and is tried again */
+    bool busy;     /* one task is with the worker */
+    bool failed;   /* the state could not be written: everything stops */
     bool closing;
 };
 
@@ -91,7 +94,7 @@ static void journal_work(struct net_job *job)
         break;
     case JOURNAL_LOAD:
         task->result = state_load(state, task->account, task->folder, task->uidvalidity,
-                                  &task->loaded, &task->err);
+                                  task->first_uid, &task->loaded, &task->err);
         break;
     case JOURNAL_PRUNE:
         task->result = state_prune_old(state, task->folder_id, task->keep, &task->err);
@@ -126,7 +129,18 @@ static void journal_again(void *ctx)
 static bool journal_may_repeat(const struct journal *journal, const struct journal_task *task)
 {
     return !journal->closing && task->type == JOURNAL_COMMIT && task->result < 0 &&
-           task->err.action != ERR_GIVE_UP && task->attempts < JOURNAL_ATTEMPTS;
+           task->err.action != ERR_GIVE_UP &&
+           (journal->patient || task->attempts < JOURNAL_ATTEMPTS);
+}
+
+/* Says when trouble begins, and when it is over. */
+static void journal_tell_trouble(struct journal *journal, const struct err *err)
+{
+    bool troubled = err;
+    if (!journal->patient || troubled == journal->troubled)
+        return;
+    journal->troubled = troubled;
+    journal->events->troubled(journal->ctx, err);
 }
 
 static void journal_done(struct net_job *job)
@@ -137,9 +151,12 @@ static void journal_done(struct net_job *job)
         task->attempts++;
         journal->repeated = task;
         net_timer_start(journal->again, JOURNAL_PAUSE);
+        journal_tell_trouble(journal, &task->err);
         return;
     }
     journal->busy = false;
+    if (task->type == JOURNAL_COMMIT && task->result == 0 && !journal->closing)
+        journal_tell_trouble(journal, NULL);
     if (!journal->closing && !journal->failed)
         journal_report(journal, task);
     else if (task->type == JOURNAL_LOAD && task->result == 0)
@@ -183,13 +200,14 @@ static void journal_pump(void *ctx)
     net_worker_submit(journal->worker, &task->job);
 }
 
-struct journal *journal_new(struct net_loop *loop, struct state *state,
+struct journal *journal_new(struct net_loop *loop, struct state *state, bool patient,
                             const struct journal_events *events, void *ctx)
 {
     struct journal *journal = mem_new(struct journal);
     journal->loop = loop;
     journal->worker = net_worker_new(loop);
     journal->state = state;
+    journal->patient = patient;
     journal->events = events;
     journal->ctx = ctx;
     journal->pump = net_deferred_new(loop, journal_pump, journal);
@@ -250,7 +268,7 @@ static struct journal_task *journal_append(struct journal *journal, enum journal
 }
 
 void journal_load(struct journal *journal, const char *account, const char *folder,
-                  uint32_t uidvalidity,
+                  uint32_t uidvalidity, uint32_t first_uid,
                   void (*loaded)(void *owner, struct state_folder *moved, const struct err *err),
                   void *owner)
 {
@@ -258,6 +276,7 @@ void journal_load(struct journal *journal, const char *account, const char *fold
     task->account = mem_strdup(account);
     task->folder = mem_strdup(folder);
     task->uidvalidity = uidvalidity;
+    task->first_uid = first_uid;
     task->loaded_cb = loaded;
     task->owner = owner;
 }

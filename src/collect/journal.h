@@ -4,6 +4,7 @@
 #ifndef COLLECT_JOURNAL_H
 #define COLLECT_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,10 +21,15 @@ struct journal_events {
     /* The state cannot be written: nothing of this or any later change is on record, no further
      * event comes. Called once. */
     void (*failed)(void *ctx, const struct err *err);
+    /* It cannot be written for now: tried again every second; and then it can be again (NULL).
+     * Only of a patient journal. */
+    void (*troubled)(void *ctx, const struct err *err);
 };
 
-/* The state belongs to the caller and is used by no one else while the journal lives. */
-struct journal *journal_new(struct net_loop *loop, struct state *state,
+/* The state belongs to the caller and is used by no one else while the journal lives. `patient`: a
+ * commit that fails for a cause that may pass (a full disk) is tried for as long as it takes; else
+ * some times only. */
+struct journal *journal_new(struct net_loop *loop, struct state *state, bool patient,
                             const struct journal_events *events, void *ctx);
 /* Commits what was added, waits for it, then frees; owners hear nothing more. */
 void journal_free(struct journal *journal);
@@ -31,10 +37,11 @@ void journal_free(struct journal *journal);
  * to commit or a load waits behind it. */
 void journal_set_interval(struct journal *journal, msec_t interval);
 
-/* Loads a folder's knowledge, after all changes added before. `loaded` gets the folder (its
+/* Loads a folder's knowledge of mails from `first_uid` on, after all changes added before. `loaded`
+ * gets the folder (its
  * content belongs to the callee, who releases it) or NULL and why. */
 void journal_load(struct journal *journal, const char *account, const char *folder,
-                  uint32_t uidvalidity,
+                  uint32_t uidvalidity, uint32_t first_uid,
                   void (*loaded)(void *owner, struct state_folder *moved, const struct err *err),
                   void *owner);
 /* Adds a change; its texts are copied. `owner` hears of it through `committed`, and must live

@@ -57,6 +57,14 @@ void mail_settled(struct mail *mail, enum sink_outcome outcome, const struct err
     mail_free(mail);
 }
 
+void mail_retry_all(struct collect_env *env)
+{
+    struct err err;
+    err_set(&err, ERR_RETRY_NOW, "it goes to another broker");
+    while (env->mails)
+        mail_settled(env->mails, SINK_RETRY, &err);
+}
+
 void mail_drop_all(struct collect_env *env)
 {
     while (env->mails) {

@@ -35,6 +35,8 @@ void mail_offer(struct collect_env *env, struct folder *folder, uint32_t uid, bo
 /* The sink's events about a mail. */
 void mail_sent(struct mail *mail);
 void mail_settled(struct mail *mail, enum sink_outcome outcome, const struct err *err);
+/* All mails that are in flight will be offered again: there is another sink. */
+void mail_retry_all(struct collect_env *env);
 /* Drops all mails that are in flight, unsettled, when the sink is gone. */
 void mail_drop_all(struct collect_env *env);
 

@@ -1,32 +1,82 @@
-/* collect/mailbox.h: one account's connection: connect, log in, go through its folders, leave.
- * Internal.
+/* collect/mailbox.h: one account: its folders, and the connections that watch them. Internal.
  *
- *   IDLE → CONNECTING → LOGGING_IN → [LISTING] → COLLECTING or CHECKING → LEAVING
- *             ↑              └───────────┴─────────────┴──────────────────→ DRAINING
- *             └── WAITING ←───────── trouble that may pass ────────────────────┤
- *                                                          DONE, FAILED ←──────┘
- * In DRAINING there is no connection: what is in flight is settled and recorded, and then it is
- * decided how to go on. */
+ * The first connection goes through all folders. When it is through, in continuous collecting, and
+ * the server has no NOTIFY, further connections (up to the account's max_connections) take one
+ * folder each off it; what is left it asks about with STATUS in turn. */
 #ifndef COLLECT_MAILBOX_H
 #define COLLECT_MAILBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "collect/account.h"
+#include "collect/folder.h"
+#include "collect/names.h"
+#include "collect/watch.h"
 
 struct collect_env;
-struct mailbox;
 
-struct mailbox *mailbox_new(struct collect_env *env, const struct collect_account *account,
-                            struct collect_report *report, void (*finished)(void *ctx), void *ctx);
+/* One configured folder. */
+struct mailbox_folder {
+    struct mailbox *mailbox;
+    struct folder_name called;
+    struct folder folder;
+    struct watch *watch;     /* which looks after it; NULL: nobody, it is there twice */
+    bool listened;           /* what came since the last look was told of */
+    enum folder_look want;   /* it is to be looked at so */
+    uint32_t status_command; /* STATUS on its way; 0: none */
+    uint32_t status_uidnext, status_uidvalidity, status_messages; /* as last said; 0: not */
+    bool told;                                                    /* that it cannot be worked on */
+};
+
+struct mailbox {
+    struct collect_env *env;
+    struct collect_account *account; /* owned */
+    struct collect_report report;
+    struct pace_host *host;
+    struct log_scope scope;
+    void (*finished)(void *ctx);
+    void *ctx;
+    struct mailbox_folder *folders; /* account->folder_count of them */
+    struct folder_name target;      /* of a move */
+    struct watch first;
+    struct watch *more;   /* further connections */
+    bool idle_distrusted; /* IDLE did not tell of mail that was there */
+    bool stopping;
+    bool trouble_told; /* in the log */
+    msec_t told_at;    /* when trouble was last told */
+};
+
+/* Takes over the account (a copy). `finished` is called once, from the loop, when it is DONE or
+ * FAILED. */
+struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *moved_account,
+                            void (*finished)(void *ctx), void *ctx);
 /* Only when it was never started, or finished, or nothing of it is with sink and journal any
  * more. NULL does nothing. */
 void mailbox_free(struct mailbox *mailbox);
-/* Begins; `finished` is called once, when it is DONE or FAILED, from the loop. */
 void mailbox_start(struct mailbox *mailbox);
-/* The sink came up or went down. */
+/* The sink came up, went down, or is another one. */
 void mailbox_sink_changed(struct mailbox *mailbox);
-/* Closes the connection; finishes as FAILED with `why` when what is in flight is settled. */
+/* Closes the connections; finishes as FAILED with `why` when what is in flight is settled. */
 void mailbox_stop(struct mailbox *mailbox, const struct err *why);
+
+/* For watch.c. */
+
+/* The first connection is through with all folders. */
+void mailbox_caught_up(struct mailbox *mailbox);
+/* A watch has no connection any more: its folders are the first one's again. */
+void mailbox_take_back(struct mailbox *mailbox, struct watch *watch);
+/* Does any folder of it have mail in flight, or unrecorded changes? */
+bool mailbox_settled(const struct mailbox *mailbox, const struct watch *watch);
+/* An attempt failed, and is followed by another in `pause` ms. `progressed`: it had got as far as
+ * it is to get. */
+void mailbox_retrying(struct mailbox *mailbox, const struct watch *watch, const struct err *err,
+                      bool progressed, msec_t pause);
+/* It is OVER, well (NULL) or not. */
+void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const struct err *err);
+/* Mail was found that should have been told of. */
+void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder);
+/* Is IDLE relied upon? */
+bool mailbox_trusts_idle(const struct mailbox *mailbox);
 
 #endif

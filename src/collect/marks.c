@@ -1,9 +1,11 @@
 #include "collect/marks.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "collect/folder.h"
 
 const char MARKS_NOTE_COPIED[] = "copied";
@@ -18,24 +20,34 @@ void marks_init(struct marks *marks, struct folder *folder, const struct collect
 {
     static const char *const names[] = {"seen", "none", "delete", "move:", "keyword:"};
     *marks = (struct marks){.folder = folder, .account = account};
-    snprintf(marks->action, sizeof marks->action, "%s%s", names[account->after],
-             account->after_name ? account->after_name : "");
+    marks->action =
+        mem_printf("%s%s", names[account->after], account->after_name ? account->after_name : "");
 }
 
-void marks_release(struct marks *marks)
+void marks_rest(struct marks *marks)
 {
     imap_uidset_release(&marks->due);
     imap_uidset_release(&marks->copied);
     imap_uidset_release(&marks->active);
     imap_uidset_release(&marks->flagged);
     found_release(&marks->deleted);
+    marks->swept = false;
+}
+
+void marks_release(struct marks *marks)
+{
+    marks_rest(marks);
+    free(marks->target);
+    free(marks->action);
+    free(marks->err);
 }
 
 void marks_attach(struct marks *marks, struct imap_session *session, const char *target)
 {
     marks->session = session;
     marks->refused = false;
-    marks->target = target;
+    free(marks->target);
+    marks->target = mem_strdup(target);
 }
 
 void marks_detach(struct marks *marks)
@@ -190,9 +202,11 @@ static void marks_refuse(struct marks *marks, const char *what, const struct ima
     marks->refused = true;
     bool busy = event->code == IMAP_CODE_UNAVAILABLE || event->code == IMAP_CODE_INUSE ||
                 event->code == IMAP_CODE_LIMIT || event->code == IMAP_CODE_THROTTLED;
-    err_set(&marks->err, busy ? ERR_RETRY_LATER : ERR_GIVE_UP,
+    struct err err;
+    err_set(&err, busy ? ERR_RETRY_LATER : ERR_GIVE_UP,
             "delivered mails could not be %s: the server answered %s %s", what,
             imap_status_name(event->status), event->text);
+    err_keep(&marks->err, &err);
     marks_enter(marks, MARKS_IDLE);
 }
 

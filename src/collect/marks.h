@@ -38,8 +38,8 @@ struct marks {
     struct folder *folder;
     struct imap_session *session; /* NULL while there is no connection */
     const struct collect_account *account;
-    const char *target; /* of a move, as servers write it; owned by the mailbox */
-    char action[300];   /* names the finished action in the state: "seen", "move:Trash" */
+    char *target; /* of a move, as servers write it */
+    char *action; /* names the finished action in the state: "seen", "move:Trash" */
     enum marks_state state;
     uint32_t command;
     bool created;               /* the target was created already: not twice */
@@ -49,7 +49,7 @@ struct marks {
     struct imap_uidset active;  /* of the step on its way */
     struct imap_uidset flagged; /* \Deleted by us, waiting for a plain EXPUNGE */
     struct found deleted;       /* what the server says is \Deleted */
-    struct err err;             /* the first refusal; nothing more is marked after it */
+    struct err *err;            /* the first refusal; nothing more is marked after it */
     bool refused;
 };
 
@@ -60,6 +60,8 @@ void marks_attach(struct marks *marks, struct imap_session *session, const char 
 /* The connection is gone; so is what was due, which the state remembers. */
 void marks_detach(struct marks *marks);
 
+/* Nothing is due for now: keeps no memory for it. */
+void marks_rest(struct marks *marks);
 /* A mail is due; `copied`: its copy was made, and that is on record. */
 void marks_add(struct marks *marks, uint32_t uid, bool copied);
 /* Issues the next step if none is on its way. `last`: nothing more will become due. */

@@ -38,33 +38,45 @@ static bool plan_known(struct folder *folder, const struct state_mail *mail, boo
     return false;
 }
 
+/* Mails that nothing is known of. Returns how many of them are below `below`. */
+static uint64_t plan_unknown(struct folder *folder, uint64_t first, uint64_t last, uint64_t below)
+{
+    imap_uidset_add(&folder->work.pending, (uint32_t)first, (uint32_t)last);
+    if (first >= below)
+        return 0;
+    return (last < below ? last + 1 : below) - first;
+}
+
 /* One range of selected mails against the known ones from *known on: one pass over both. */
-static void plan_range(struct folder *folder, const struct imap_range *range, size_t *known)
+static uint64_t plan_range(struct folder *folder, const struct imap_range *range, size_t *known,
+                           uint64_t below)
 {
     const struct state_folder *state = &folder->known;
-    struct imap_uidset *pending = &folder->work.pending;
-    uint64_t next = range->first;
+    uint64_t next = range->first, unknown = 0;
     for (; *known < state->count && state->mails[*known].uid < range->first; ++*known)
         plan_known(folder, &state->mails[*known], false);
     for (; *known < state->count && state->mails[*known].uid <= range->last; ++*known) {
         uint32_t uid = state->mails[*known].uid;
         if (uid > next)
-            imap_uidset_add(pending, (uint32_t)next, uid - 1);
+            unknown += plan_unknown(folder, next, uid - 1, below);
         if (plan_known(folder, &state->mails[*known], true))
-            imap_uidset_add(pending, uid, uid);
+            imap_uidset_add(&folder->work.pending, uid, uid);
         next = (uint64_t)uid + 1;
     }
     if (next <= range->last)
-        imap_uidset_add(pending, (uint32_t)next, range->last);
+        unknown += plan_unknown(folder, next, range->last, below);
+    return unknown;
 }
 
-void plan_work(struct folder *folder, const struct imap_uidset *selected)
+uint64_t plan_work(struct folder *folder, uint64_t below)
 {
     size_t known = 0;
-    for (size_t i = 0; i < selected->count; i++)
-        plan_range(folder, &selected->ranges[i], &known);
+    uint64_t unknown = 0;
+    for (size_t i = 0; i < folder->selected.count; i++)
+        unknown += plan_range(folder, &folder->selected.ranges[i], &known, below);
     for (; known < folder->known.count; known++)
         plan_known(folder, &folder->known.mails[known], false);
+    return unknown;
 }
 
 void plan_forget_absent(struct folder *folder, const struct imap_uidset *present)

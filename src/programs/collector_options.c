@@ -94,8 +94,8 @@ static bool collector_options_take(int option, struct collector_options *options
         options->check = true;
         return true;
     case 'c':
-        return collector_options_usage(
-            ret_exit, "this version makes one pass and has no -c yet: run it from a timer");
+        options->continuous = true;
+        return true;
     case OPTION_LOG_LEVEL:
         return log_level_parse(optarg, &options->log_level) ||
                collector_options_usage(ret_exit,

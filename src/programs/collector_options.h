@@ -14,6 +14,7 @@ struct collector_options {
     bool fetch_all;
     bool delete_after;
     bool again;
+    bool continuous;
     bool check;
     enum log_level log_level;
     enum log_format log_format;

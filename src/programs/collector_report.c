@@ -10,10 +10,10 @@ struct report_sum {
     uint64_t found, delivered, held, bytes;
 };
 
-static struct report_sum report_add_up(const struct collector *collector, size_t count)
+static struct report_sum report_add_up(const struct collector *collector)
 {
     struct report_sum sum = {0};
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < collector_count(collector); i++) {
         const struct collect_report *report = collector_report(collector, i);
         sum.done += report->phase == COLLECT_DONE;
         sum.failed += report->phase == COLLECT_FAILED;
@@ -26,31 +26,29 @@ static struct report_sum report_add_up(const struct collector *collector, size_t
 }
 
 /* The first mailbox with trouble, for the progress line; NULL when there is none. */
-static const char *report_troubled(const struct collector *collector,
-                                   const struct collect_account *accounts, size_t count)
+static const char *report_troubled(const struct collector *collector)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < collector_count(collector); i++) {
         enum collect_phase phase = collector_report(collector, i)->phase;
         if (phase == COLLECT_FAILED || phase == COLLECT_RETRYING)
-            return accounts[i].label;
+            return collector_account(collector, i)->label;
     }
     return NULL;
 }
 
-char *report_progress(char *out, size_t cap, const struct collector *collector,
-                      const struct collect_account *accounts, size_t count, msec_t elapsed)
+char *report_progress(char *out, size_t cap, const struct collector *collector, msec_t elapsed)
 {
-    struct report_sum sum = report_add_up(collector, count);
+    struct report_sum sum = report_add_up(collector);
     char bytes[16], label[60];
     unsigned long long rate = sum.delivered * 1000 / (elapsed ? elapsed : 1);
     size_t used = (size_t)snprintf(out, cap, "%zu of %zu mailboxes, %llu of %llu mails, %s, %llu/s",
-                                   sum.done + sum.failed, count, (unsigned long long)sum.delivered,
-                                   (unsigned long long)sum.found,
+                                   sum.done + sum.failed, collector_count(collector),
+                                   (unsigned long long)sum.delivered, (unsigned long long)sum.found,
                                    num_format_bytes(bytes, sizeof bytes, sum.bytes), rate);
     if (sum.held && used < cap)
         used +=
             (size_t)snprintf(out + used, cap - used, ", %llu held", (unsigned long long)sum.held);
-    const char *troubled = report_troubled(collector, accounts, count);
+    const char *troubled = report_troubled(collector);
     if (troubled && used < cap)
         snprintf(out + used, cap - used, ", %zu failed, trouble with %s", sum.failed,
                  text_escape_utf8(label, sizeof label, troubled, strlen(troubled)));
@@ -76,12 +74,12 @@ static char *report_label(char out[REPORT_LABEL], const struct collect_account *
 }
 
 /* The widest label, for the first column. */
-static int report_width(const struct collect_account *accounts, size_t count, const char *heading)
+static int report_width(const struct collector *collector, const char *heading)
 {
     char label[REPORT_LABEL];
     int width = report_columns(heading);
-    for (size_t i = 0; i < count; i++) {
-        int columns = report_columns(report_label(label, &accounts[i]));
+    for (size_t i = 0; i < collector_count(collector); i++) {
+        int columns = report_columns(report_label(label, collector_account(collector, i)));
         width = columns > width ? columns : width;
     }
     return width;
@@ -115,27 +113,28 @@ static const char *report_result(const struct collect_report *report)
 {
     if (report->phase == COLLECT_DONE)
         return "ok";
-    return *report->err.text ? report->err.text : "not reached";
+    return report->err ? report->err->text : "not reached";
 }
 
-void report_table(FILE *out, const struct collector *collector,
-                  const struct collect_account *accounts, size_t count)
+void report_table(FILE *out, const struct collector *collector)
 {
-    int width = report_width(accounts, count, "mailbox");
+    int width = report_width(collector, "mailbox");
     report_pad(out, "mailbox", width);
     fprintf(out, " %10s %10s %6s %9s  %s\n", "new", "delivered", "held", "bytes", "result");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < collector_count(collector); i++) {
         char label[REPORT_LABEL];
         const struct collect_report *report = collector_report(collector, i);
         struct report_sum one = {.found = report->found,
                                  .delivered = report->delivered,
                                  .held = report->held,
                                  .bytes = report->bytes};
-        report_row(out, report_label(label, &accounts[i]), width, &one, report_result(report));
+        report_row(out, report_label(label, collector_account(collector, i)), width, &one,
+                   report_result(report));
     }
-    struct report_sum sum = report_add_up(collector, count);
+    struct report_sum sum = report_add_up(collector);
     char result[80];
-    snprintf(result, sizeof result, "%zu of %zu mailboxes ok", sum.done, count);
+    snprintf(result, sizeof result, "%zu of %zu mailboxes ok", sum.done,
+             collector_count(collector));
     report_row(out, "total", width, &sum, result);
 }
 
@@ -161,7 +160,7 @@ static void report_caps(char *out, size_t cap, unsigned caps)
 
 static void report_check_row(FILE *out, const struct collect_report *report)
 {
-    const struct collect_check *check = &report->check;
+    const struct collect_check *check = report->check;
     char caps[120], issuer[48];
     if (report->phase != COLLECT_DONE) {
         fputs("  ", out);
@@ -181,21 +180,20 @@ static void report_check_row(FILE *out, const struct collect_report *report)
                 caps);
 }
 
-void report_check(FILE *out, const struct collector *collector,
-                  const struct collect_account *accounts, size_t count, const char *broker,
+void report_check(FILE *out, const struct collector *collector, const char *broker,
                   const struct err *broker_err)
 {
-    int width = report_width(accounts, count, "mailbox");
+    int width = report_width(collector, "mailbox");
     report_pad(out, "mailbox", width);
     fprintf(out, "  %-8s %8s %8s  %s\n", "TLS", "mails", "unseen",
             "certificate; capabilities that matter");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < collector_count(collector); i++) {
         char label[REPORT_LABEL];
-        report_pad(out, report_label(label, &accounts[i]), width);
+        report_pad(out, report_label(label, collector_account(collector, i)), width);
         report_check_row(out, collector_report(collector, i));
     }
-    struct report_sum sum = report_add_up(collector, count);
-    fprintf(out, "%zu of %zu mailboxes ok\n", sum.done, count);
+    struct report_sum sum = report_add_up(collector);
+    fprintf(out, "%zu of %zu mailboxes ok\n", sum.done, collector_count(collector));
     fprintf(out, "broker: %s: ", broker);
     report_put(out, broker_err ? broker_err->text : "ok");
     fputc('\n', out);

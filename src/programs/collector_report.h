@@ -11,14 +11,11 @@
 #include "collect/collector.h"
 
 /* The line shown while it works: "12 of 20 mailboxes, 4,211 of 10,000 mails, …". Returns `out`. */
-char *report_progress(char *out, size_t cap, const struct collector *collector,
-                      const struct collect_account *accounts, size_t count, msec_t elapsed);
+char *report_progress(char *out, size_t cap, const struct collector *collector, msec_t elapsed);
 /* A row a mailbox, and their sum. */
-void report_table(FILE *out, const struct collector *collector,
-                  const struct collect_account *accounts, size_t count);
+void report_table(FILE *out, const struct collector *collector);
 /* What --check found. `broker` describes the sink; `broker_err` NULL: it is fine. */
-void report_check(FILE *out, const struct collector *collector,
-                  const struct collect_account *accounts, size_t count, const char *broker,
+void report_check(FILE *out, const struct collector *collector, const char *broker,
                   const struct err *broker_err);
 
 #endif

@@ -39,6 +39,10 @@ static void setup_account(const struct conf_mailbox *mailbox, struct collect_acc
         .folder_count = mailbox->folder_count,
         .after = afters[mailbox->after],
         .after_name = mailbox->after_name,
+        .idle = mailbox->idle,
+        .poll_interval = mailbox->poll_interval,
+        .idle_refresh = mailbox->idle_refresh,
+        .max_connections = mailbox->max_connections,
     };
 }
 
@@ -62,6 +66,19 @@ void setup_accounts_free(struct collect_account *accounts, size_t count)
     for (size_t i = 0; accounts && i < count; i++)
         net_tls_unref(accounts[i].tls);
     free(accounts);
+}
+
+struct pace_rule *setup_rules_new(const struct conf *conf)
+{
+    const struct conf_limits *limits = &conf->limits;
+    struct pace_rule *rules = mem_zalloc((limits->host_count + 1) * sizeof *rules);
+    for (size_t i = 0; i < limits->host_count; i++)
+        rules[i] = (struct pace_rule){
+            .host = limits->hosts[i].host,
+            .connections = limits->hosts[i].connections,
+            .logins_per_second = limits->hosts[i].logins_per_second,
+        };
+    return rules;
 }
 
 int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,

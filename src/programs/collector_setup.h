@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "collect/account.h"
+#include "collect/pace.h"
 #include "conf/conf.h"
 #include "programs/collector_options.h"
 #include "programs/collector_tls.h"
@@ -19,6 +20,9 @@ int setup_accounts_new(const struct conf *conf, struct tls_store *store,
                        struct collect_account **ret_accounts, struct err *err);
 /* NULL does nothing. */
 void setup_accounts_free(struct collect_account *accounts, size_t count);
+
+/* The hosts' limits, as many as there are in `conf`, whose strings they use. */
+struct pace_rule *setup_rules_new(const struct conf *conf);
 
 int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,
                    struct sink **ret_sink, struct err *err);

@@ -1,6 +1,7 @@
 /* imap-collector: options, wiring, signals. What it does is in the collect room. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct program {
     struct net_loop *loop;
     struct tls_store *tls;
     struct collect_account *accounts;
+    struct pace_rule *rules;
     struct sink *sink;
     struct state *state;
     struct collector *collector;
@@ -52,8 +54,8 @@ static void program_progress(void *ctx)
 {
     struct program *program = ctx;
     char line[300];
-    report_progress(line, sizeof line, program->collector, program->accounts,
-                    program->conf->mailbox_count, net_loop_now(program->loop) - program->started);
+    report_progress(line, sizeof line, program->collector,
+                    net_loop_now(program->loop) - program->started);
     if (program->terminal)
         fprintf(stderr, "\r\033[K%.*s", 79, line);
     else
@@ -140,14 +142,18 @@ static void program_make_collector(struct program *program)
 {
     struct collector_settings settings;
     collector_settings_init(&settings);
-    settings.accounts = program->accounts;
-    settings.account_count = program->conf->mailbox_count;
+    settings.continuous = program->options.continuous && !program->options.check;
     settings.fetch_all = program->options.fetch_all;
     settings.again = program->options.again;
     settings.check = program->options.check;
     settings.payload = program->conf->feed.payload_raw ? PAYLOAD_RAW : PAYLOAD_JSON;
-    program->collector = collector_new(program->loop, &settings, program->sink, program->state,
-                                       program_finished, program);
+    settings.rules = program->rules;
+    settings.rule_count = program->conf->limits.host_count;
+    settings.memory_budget = program->conf->limits.memory_budget;
+    program->collector =
+        collector_new(program->loop, &settings, program->options.check ? NULL : program->sink,
+                      program->state, program_finished, program);
+    collector_set_accounts(program->collector, program->accounts, program->conf->mailbox_count);
 }
 
 static void program_run(struct program *program)
@@ -193,13 +199,11 @@ static int program_result(const struct program *program)
 
 static void program_show_result(const struct program *program)
 {
-    size_t count = program->conf->mailbox_count;
     if (program->options.check)
-        report_check(stdout, program->collector, program->accounts, count,
-                     sink_describe(program->sink),
+        report_check(stdout, program->collector, sink_describe(program->sink),
                      program->broker_failed ? &program->broker_err : NULL);
     else
-        report_table(stdout, program->collector, program->accounts, count);
+        report_table(stdout, program->collector);
     fflush(stdout);
 }
 
@@ -208,7 +212,8 @@ static void program_release(struct program *program)
     /* It ends now anyway, with its result: a signal must not change that. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
-    sink_free(program->sink);
+    if (program->options.check || !program->collector)
+        sink_free(program->sink);
     collector_free(program->collector);
     state_free(program->state);
     if (program->term) {
@@ -217,6 +222,7 @@ static void program_release(struct program *program)
         net_timer_free(program->progress);
         net_timer_free(program->broker_patience);
     }
+    free(program->rules);
     setup_accounts_free(program->accounts, program->conf->mailbox_count);
     tls_store_free(program->tls);
     net_loop_free(program->loop);
@@ -238,6 +244,7 @@ int main(int argc, char **argv)
     program.loop = net_loop_new();
     result = EX_CONFIG;
     program.tls = tls_store_new(NULL);
+    program.rules = setup_rules_new(program.conf);
     if (setup_accounts_new(program.conf, program.tls, &program.accounts, &err) < 0 ||
         setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)
         goto out;

@@ -44,7 +44,6 @@ static void stage_end_collector(struct stage *stage)
 {
     if (!stage->collector)
         return;
-    sink_free(&stage->sink.sink);
     collector_free(stage->collector);
     stage->collector = NULL;
 }
@@ -86,12 +85,11 @@ void stage_start(struct stage *stage)
     stage->finished = false;
     for (size_t i = 0; i < stage->trap_count; i++)
         stage->accounts[i] = stage->traps[i]->account;
-    stage->settings.accounts = stage->accounts;
-    stage->settings.account_count = stage->trap_count;
     if (stage->sink.freed)
         fake_sink_renew(&stage->sink);
     stage->collector = collector_new(stage->loop, &stage->settings, &stage->sink.sink, stage->state,
                                      stage_finished, stage);
+    collector_set_accounts(stage->collector, stage->accounts, stage->trap_count);
     collector_start(stage->collector);
 }
 

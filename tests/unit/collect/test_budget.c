@@ -112,14 +112,54 @@ static void test_cancel_lets_the_next_pass(void **state)
     budget_open(fixture->budget, true);
     assert_true(request(fixture, 0, 60));
     assert_false(request(fixture, 1, 60));
-    assert_false(request(fixture, 2, 40));
+    assert_false(request(fixture, 2, 25));
     budget_cancel(fixture->budget, &fixture->waiters[1].waiter);
     budget_cancel(fixture->budget, &fixture->waiters[1].waiter);
     net_loop_run(fixture->loop);
     assert_int_equal(fixture->waiters[1].turn, 0);
     assert_int_equal(fixture->waiters[2].turn, 1);
-    budget_adjust(fixture->budget, 40, 10);
-    assert_true(request(fixture, 3, 30));
+    budget_adjust(fixture->budget, 25, 10);
+    assert_true(request(fixture, 3, 15));
+}
+
+static void test_fresh_mail_goes_first(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    fixture->waiters[2].waiter.fresh = fixture->waiters[3].waiter.fresh = true;
+    assert_true(request(fixture, 0, 80));
+    assert_false(request(fixture, 1, 10)); /* 100 less the eighth that is kept is not enough … */
+    assert_true(request(fixture, 2, 15));  /* … but for fresh mail it is */
+    budget_release_slot(fixture->budget);
+    assert_false(request(fixture, 3, 15));
+    budget_release_bytes(fixture->budget, 80);
+    budget_release_slot(fixture->budget);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[3].turn, 1);
+    assert_int_equal(fixture->waiters[1].turn, 2);
+}
+
+enum {
+    CROWD = 20
+};
+
+/* Fresh mail without an end must not starve the backlog. */
+static void test_backlog_has_its_turns(void **state)
+{
+    struct fixture *fixture = *state;
+    struct waiter crowd[CROWD] = {0};
+    struct waiter *backlog = &fixture->waiters[0];
+    budget_set_slots(fixture->budget, CROWD * 2);
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd[i].waiter.granted = granted;
+        crowd[i].waiter.fresh = true;
+        assert_false(budget_request(fixture->budget, &crowd[i].waiter, 1));
+    }
+    assert_false(request(fixture, 0, 1));
+    budget_open(fixture->budget, true);
+    net_loop_run(fixture->loop);
+    assert_int_equal(backlog->turn, 9);
+    assert_int_equal(crowd[CROWD - 1].turn, CROWD + 1);
 }
 
 int main(void)
@@ -130,6 +170,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_larger_than_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel_lets_the_next_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fresh_mail_goes_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_backlog_has_its_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

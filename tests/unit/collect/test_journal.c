@@ -54,10 +54,12 @@ static int fake_commit(struct state *state, const struct state_change *changes, 
 }
 
 static int fake_load(struct state *state, const char *account, const char *folder,
-                     uint32_t uidvalidity, struct state_folder *ret_folder, struct err *err)
+                     uint32_t uidvalidity, uint32_t first_uid, struct state_folder *ret_folder,
+                     struct err *err)
 {
     (void)err;
-    fake_say((struct fake *)state, "load %s %s %u; ", account, folder, uidvalidity);
+    fake_say((struct fake *)state, "load %s %s %u from %u; ", account, folder, uidvalidity,
+             first_uid);
     *ret_folder = (struct state_folder){.id = 7};
     return 0;
 }
@@ -79,6 +81,7 @@ struct fixture {
     unsigned committed;
     unsigned failed;
     unsigned loaded;
+    unsigned troubled, mended;
     size_t expected; /* the loop ends after so many events */
 };
 
@@ -114,13 +117,24 @@ static void on_loaded(void *owner, struct state_folder *moved, const struct err 
     fixture_event(fixture);
 }
 
-static const struct journal_events events = {.committed = on_committed, .failed = on_failed};
+static void on_troubled(void *ctx, const struct err *err)
+{
+    struct fixture *fixture = ctx;
+    fixture->troubled += err != NULL;
+    fixture->mended += err == NULL;
+}
+
+static const struct journal_events events = {
+    .committed = on_committed,
+    .failed = on_failed,
+    .troubled = on_troubled,
+};
 
 static int set_up(void **state)
 {
     static struct fixture fixture;
     fixture = (struct fixture){.loop = net_loop_new(), .fake.state.ops = &fake_ops};
-    fixture.journal = journal_new(fixture.loop, &fixture.fake.state, &events, &fixture);
+    fixture.journal = journal_new(fixture.loop, &fixture.fake.state, false, &events, &fixture);
     *state = &fixture;
     return 0;
 }
@@ -153,12 +167,12 @@ static void test_in_order_and_together(void **state)
     struct fixture *fixture = *state;
     add(fixture, 1, "seen");
     add(fixture, 2, "held");
-    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    journal_load(fixture->journal, "trap", "INBOX", 9, 4, on_loaded, fixture);
     add(fixture, 3, "seen");
     journal_prune_old(fixture->journal, 7, 5);
     run(fixture, 4);
     assert_string_equal(fixture->fake.text,
-                        "commit 1=seen 2=held; load trap INBOX 9; commit 3=seen; ");
+                        "commit 1=seen 2=held; load trap INBOX 9 from 4; commit 3=seen; ");
     assert_int_equal(fixture->committed, 3);
 }
 
@@ -201,10 +215,10 @@ static void test_waits_for_company(void **state)
     run_turn(fixture);
     assert_int_equal(fixture->committed, 3);
     /* … unless somebody waits behind it … */
-    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    journal_load(fixture->journal, "trap", "INBOX", 9, 1, on_loaded, fixture);
     run(fixture, 6);
     assert_string_equal(fixture->fake.text, "commit 1=a; commit 2=b; commit 3=c; commit 4=d 5=e; "
-                                            "load trap INBOX 9; ");
+                                            "load trap INBOX 9 from 1; ");
     /* … or there is much. */
     add(fixture, 6, "f");
     run_turn(fixture);
@@ -265,12 +279,43 @@ static void test_full_disk_is_repeated(void **state)
     assert_int_equal(fixture->failed, 0);
 }
 
+struct hurry {
+    struct net_loop *loop;
+    struct net_timer *timer;
+};
+
+/* Each turn of the loop takes a second. */
+static void hurry(void *ctx)
+{
+    struct hurry *hurry = ctx;
+    net_loop_skip(hurry->loop, 1000);
+    net_timer_start(hurry->timer, 1);
+}
+
+static void test_a_patient_one_does_not_give_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct hurry clock = {.loop = fixture->loop};
+    journal_free(fixture->journal);
+    fixture->journal = journal_new(fixture->loop, &fixture->fake.state, true, &events, fixture);
+    clock.timer = net_timer_new(fixture->loop, hurry, &clock);
+    net_timer_start(clock.timer, 1);
+    fixture->fake.later = 12;
+    add(fixture, 1, "a");
+    run(fixture, 1);
+    net_timer_free(clock.timer);
+    assert_int_equal(fixture->committed, 1);
+    assert_int_equal(fixture->failed, 0);
+    assert_int_equal(fixture->troubled, 1);
+    assert_int_equal(fixture->mended, 1);
+}
+
 static void test_failure_for_good(void **state)
 {
     struct fixture *fixture = *state;
     fixture->fake.never = true;
     add(fixture, 1, "a");
-    journal_load(fixture->journal, "trap", "INBOX", 9, on_loaded, fixture);
+    journal_load(fixture->journal, "trap", "INBOX", 9, 4, on_loaded, fixture);
     run(fixture, 1);
     assert_int_equal(fixture->failed, 1);
     assert_int_equal(fixture->committed, 0);
@@ -287,6 +332,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_batches_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk_is_repeated, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_patient_one_does_not_give_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure_for_good, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static void assert_report(const struct stage *stage, size_t i)
         return;
     }
     assert_int_equal(report->phase, COLLECT_FAILED);
-    assert_non_null(strstr(report->err.text, "no answer for"));
+    assert_non_null(strstr(report->err->text, "no answer for"));
     assert_true(stage->traps[i]->connections >= 3);
 }
 

@@ -1,0 +1,245 @@
+#include "collect/connection.h"
+
+#include "base/mem.h"
+#include "collect/account.h"
+#include "collect/env.h"
+#include "imap/refusal.h"
+#include "net/conn.h"
+
+enum {
+    CONNECTION_LEAVE_DEADLINE = 5000,
+    CONNECTION_TALK = 20,       /* untagged lines that are a sign of life, between two answers */
+    CONNECTION_TRICKLE = 65536, /* bytes of bodies within a deadline, at least */
+    CONNECTION_ALERTS = 3,
+};
+
+void connection_init(struct connection *connection, struct collect_env *env,
+                     const struct collect_account *account, const struct log_scope *scope,
+                     const struct connection_events *events, void *ctx)
+{
+    *connection = (struct connection){
+        .env = env,
+        .account = account,
+        .scope = scope,
+        .events = events,
+        .ctx = ctx,
+    };
+}
+
+void connection_close(struct connection *connection)
+{
+    net_conn_close(connection->conn);
+    connection->conn = NULL;
+    imap_session_free(connection->session);
+    connection->session = NULL;
+    connection->stalled = connection->securing = false;
+    connection->ready = connection->leaving = false;
+}
+
+void connection_fail(struct connection *connection, const struct err *err)
+{
+    struct connection_end end = {
+        .err = connection->leaving ? NULL : err,
+        .hint = imap_session_suggested_pause(connection->session),
+        .limited = imap_session_limited(connection->session),
+    };
+    connection_close(connection);
+    connection->events->ended(connection->ctx, &end);
+}
+
+/* The server has `step_deadline` for its next answer, counted from the last one. */
+static void connection_set_deadline(struct connection *connection)
+{
+    const char *waiting_for = imap_session_waiting_for(connection->session);
+    msec_t deadline =
+        connection->leaving ? CONNECTION_LEAVE_DEADLINE : connection->env->settings.step_deadline;
+    if (connection->stalled || !waiting_for)
+        deadline = 0;
+    net_conn_set_deadline(connection->conn, deadline, waiting_for);
+    connection->progressed = false;
+}
+
+void connection_flush(struct connection *connection)
+{
+    if (!connection->session)
+        return;
+    struct buf *output = imap_session_output(connection->session);
+    if (output->len) {
+        net_conn_write(connection->conn, output->data, output->len);
+        mem_wipe(output->data, output->len);
+        buf_clear(output);
+        connection->progressed = true;
+    }
+    if (connection->progressed || connection->stalled)
+        connection_set_deadline(connection);
+}
+
+void connection_leave(struct connection *connection)
+{
+    connection->leaving = true;
+    imap_session_logout(connection->session);
+}
+
+/* "Must be presented to the user" (RFC 9051 section 7.1). */
+static void connection_alert(struct connection *connection, const struct imap_response *response)
+{
+    char words[200];
+    if (connection->alerts++ < CONNECTION_ALERTS)
+        log_warning(connection->scope, "the server alerts: %s",
+                    imap_refusal_words(words, sizeof words, response, connection->account->user,
+                                       connection->account->password));
+}
+
+static void connection_data(struct connection *connection, const struct imap_response *response)
+{
+    if (response->type == IMAP_RESPONSE_STATUS && response->code == IMAP_CODE_ALERT)
+        connection_alert(connection, response);
+    if (!connection->events->data(connection->ctx, response))
+        connection->stalled = true;
+}
+
+/* Nothing follows it but the end, and some servers leave even that to us. */
+static void connection_goodbye(struct connection *connection, const struct imap_event *event)
+{
+    struct err err;
+    if (connection->leaving)
+        return;
+    err_set(&err, ERR_RETRY_LATER, "the server said goodbye: %s", event->text);
+    connection_fail(connection, &err);
+}
+
+/* An answer is progress, and so is a fair piece of a body. Of anything else that a server says the
+ * first words are a sign of life; the rest, as single bytes now and then, is not, or a hostile
+ * server could hold a connection for ever. */
+static void connection_note_progress(struct connection *connection, const struct imap_event *event)
+{
+    if (event->type != IMAP_EVENT_DATA) {
+        connection->progressed = true;
+        connection->talk = 0;
+        return;
+    }
+    if (event->response->type != IMAP_RESPONSE_BODY_DATA) {
+        if (connection->talk < CONNECTION_TALK) {
+            connection->talk++;
+            connection->progressed = true;
+        }
+        return;
+    }
+    connection->trickle += event->response->data_len;
+    if (connection->trickle < CONNECTION_TRICKLE)
+        return;
+    connection->trickle = 0;
+    connection->talk = 0;
+    connection->progressed = true;
+}
+
+static void connection_event(struct connection *connection, const struct imap_event *event)
+{
+    connection_note_progress(connection, event);
+    switch (event->type) {
+    case IMAP_EVENT_STARTTLS:
+        connection->securing = true;
+        net_conn_start_tls(connection->conn, connection->account->tls, connection->account->host,
+                           connection->env->settings.step_deadline);
+        break;
+    case IMAP_EVENT_READY:
+        connection->ready = true;
+        connection->events->ready(connection->ctx);
+        break;
+    case IMAP_EVENT_DONE:
+        if (!connection->leaving)
+            connection->events->done(connection->ctx, event);
+        else if (!imap_session_pending(connection->session))
+            connection_fail(connection, NULL); /* LOGOUT, the last one, is answered */
+        break;
+    case IMAP_EVENT_DATA:
+        connection_data(connection, event->response);
+        break;
+    case IMAP_EVENT_BYE:
+        connection_goodbye(connection, event);
+        break;
+    case IMAP_EVENT_IDLING:
+        connection->events->idling(connection->ctx);
+        break;
+    }
+}
+
+/* Works on input until it is used up, the owner stalls or the connection is given up. Returns how
+ * much of it was taken. */
+static size_t connection_conn_data(void *ctx, const uint8_t *data, size_t len)
+{
+    struct connection *connection = ctx;
+    struct imap_event event;
+    struct err err;
+    int got = 0;
+    imap_session_feed(connection->session, data, len);
+    while (connection->session && !connection->stalled &&
+           (got = imap_session_next(connection->session, &event, &err)) > 0)
+        connection_event(connection, &event);
+    if (!connection->session)
+        return len;
+    if (got < 0) {
+        connection_fail(connection, &err);
+        return len;
+    }
+    size_t rest = imap_session_rest(connection->session);
+    if (connection->stalled)
+        net_conn_pause(connection->conn);
+    else if (connection->ready && !connection->leaving)
+        connection->events->pumped(connection->ctx);
+    connection_flush(connection);
+    return len - rest;
+}
+
+static void connection_conn_ready(void *ctx)
+{
+    struct connection *connection = ctx;
+    if (connection->securing)
+        imap_session_secured(connection->session);
+    else
+        connection->events->connected(connection->ctx);
+    connection->progressed = true;
+    connection_flush(connection);
+}
+
+static void connection_conn_failed(void *ctx, const struct err *err)
+{
+    connection_fail(ctx, err);
+}
+
+static const struct net_conn_events connection_conn_events = {
+    .ready = connection_conn_ready,
+    .data = connection_conn_data,
+    .failed = connection_conn_failed,
+};
+
+void connection_open(struct connection *connection)
+{
+    const struct collect_account *account = connection->account;
+    connection->session = imap_session_new(&(struct imap_session_settings){
+        .security = account->security,
+        .auth = account->auth,
+        .user = account->user,
+        .password = account->password,
+        .limits = imap_limits_default,
+    });
+    connection->conn =
+        net_conn_open(connection->env->loop,
+                      &(struct net_conn_target){
+                          .host = account->host,
+                          .port = account->port,
+                          .tls = account->security == IMAP_SECURITY_IMPLICIT ? account->tls : NULL,
+                          .deadline = connection->env->settings.step_deadline,
+                      },
+                      &connection_conn_events, connection);
+}
+
+void connection_resume(struct connection *connection)
+{
+    if (!connection->session)
+        return;
+    connection->stalled = false;
+    connection->progressed = true;
+    net_conn_resume(connection->conn);
+    connection_flush(connection);
+}
