@@ -47,6 +47,8 @@ struct confirm_echo {
     struct markers markers;
     struct net_timer *timer; /* PROBING: the next marker. OPEN with mails: a look at progress */
     struct net_deferred *deferred; /* OPEN: what is to be done behind all this turn did */
+    struct net_timer *pace;        /* OPEN: mails wait for the next marker's time */
+    msec_t mark_at;                /* when that is */
     struct net_timer *rest;        /* OPEN: the first marker's rest */
     bool rested;
     struct sink_mail_list mails;
@@ -88,6 +90,7 @@ static void echo_close(struct confirm_echo *echo)
         echo_link_close(&echo->links[i]);
     net_timer_stop(echo->timer);
     net_timer_stop(echo->rest);
+    net_timer_stop(echo->pace);
     markers_clear(&echo->markers);
     echo->state = ECHO_CLOSED;
 }
@@ -139,6 +142,7 @@ static void echo_say_marker(struct confirm_echo *echo)
 {
     const char *text = markers_new(&echo->markers, echo->published);
     publisher_say(echo_publisher(echo), echo->confirm.setup->channel, text, MARKER_TEXT);
+    echo->mark_at = echo_now(echo) + echo->confirm.setup->tuning.marker_interval;
     echo->marked = echo->published;
     echo->unmarked_bytes = 0;
 }
@@ -150,6 +154,7 @@ static void echo_opened(struct confirm_echo *echo, int echoes)
     net_timer_stop(echo->timer);
     /* Those that were lost before the SUBSCRIBE was handled never come: wait for none. */
     markers_clear(&echo->markers);
+    echo->mark_at = echo_now(echo);
     echo->known = true;
     echo->echoes = echoes;
     if (echoes == ECHO_SAME)
@@ -312,15 +317,27 @@ static void echo_fire(void *ctx)
         net_timer_start(echo->timer, stall / 4 + 1);
 }
 
-/* One marker at a time is on its way, so that their number follows the broker's pace; a long run
- * of mails gets one in its midst (confirm_echo_publish()). */
+/* One marker at a time is on its way, so that their number follows the broker's pace; and they keep
+ * a distance, since the way there and back costs more than several mails. A long run of mails gets
+ * one in its midst (confirm_echo_publish()). */
+static void echo_mark(struct confirm_echo *echo)
+{
+    msec_t now = echo_now(echo);
+    if (echo->markers.head || echo->marked == echo->published)
+        return;
+    if (now < echo->mark_at)
+        net_timer_start(echo->pace, echo->mark_at - now);
+    else
+        echo_say_marker(echo);
+}
+
 static void echo_turn_over(void *ctx)
 {
     struct confirm_echo *echo = ctx;
-    if (echo->state == ECHO_OPEN && !echo->markers.head && echo->marked < echo->published)
-        echo_say_marker(echo);
-    if (echo->state == ECHO_OPEN)
-        echo_settle(echo);
+    if (echo->state != ECHO_OPEN)
+        return;
+    echo_mark(echo);
+    echo_settle(echo);
 }
 
 static void echo_link_open(struct confirm_echo *echo, int which)
@@ -376,6 +393,7 @@ static void confirm_echo_free(struct confirm *confirm)
     echo_close(echo);
     net_timer_free(echo->timer);
     net_timer_free(echo->rest);
+    net_timer_free(echo->pace);
     net_deferred_free(echo->deferred);
     sink_mail_list_release(&echo->mails);
     free(echo);
@@ -398,6 +416,7 @@ struct confirm *confirm_echo_new(const struct confirm_setup *setup)
         echo->links[i].owner = echo;
     echo->timer = net_timer_new(setup->loop, echo_fire, echo);
     echo->rest = net_timer_new(setup->loop, echo_rest_over, echo);
+    echo->pace = net_timer_new(setup->loop, echo_turn_over, echo);
     echo->deferred = net_deferred_new(setup->loop, echo_turn_over, echo);
     return &echo->confirm;
 }

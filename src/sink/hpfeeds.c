@@ -28,6 +28,7 @@ const struct sink_hpfeeds_tuning sink_hpfeeds_tuning_default = {
     .poll = 5,
     .probe_interval = 200,
     .probe_limit = 3000,
+    .marker_interval = 5,
     .marker_mails = 512,
     .marker_bytes = 4 << 20,
     .quiet = 50,

@@ -18,10 +18,11 @@ struct sink_hpfeeds_tuning {
     msec_t stall;            /* no progress for this long with mails in flight: lost */
     msec_t poll;             /* how often the kernel is asked what the peer acknowledged */
 
-    msec_t probe_interval; /* echo: between two markers of the probe */
-    msec_t probe_limit;    /* echo: no marker came back after this: no echo here */
-    size_t marker_mails;   /* echo: at most so many mails … */
-    size_t marker_bytes;   /* … or bytes between two markers */
+    msec_t probe_interval;  /* echo: between two markers of the probe */
+    msec_t probe_limit;     /* echo: no marker came back after this: no echo here */
+    msec_t marker_interval; /* echo: at least so long from one marker to the next, but … */
+    size_t marker_mails;    /* … at most so many mails … */
+    size_t marker_bytes;    /* … or bytes between two */
 
     msec_t quiet;       /* close: a batch is sealed when no mail came for this long … */
     msec_t gather;      /* … or when its first mail came this long ago … */

@@ -145,6 +145,7 @@ void owner_init(struct owner *owner)
     owner->tuning.check_rest = 5;
     owner->tuning.poll = 1;
     owner->tuning.probe_interval = 10;
+    owner->tuning.marker_interval = 1;
     owner->tuning.quiet = 3;
     owner->tuning.gather = 20;
     owner->tuning.pausing = owner_pausing;
@@ -235,6 +236,15 @@ bool owner_is_up(const struct owner *owner)
 bool owner_is_down(const struct owner *owner)
 {
     return owner->downs > 0;
+}
+
+bool owner_all_sent(const struct owner *owner)
+{
+    for (size_t i = 0; i < owner->mail_count; i++) {
+        if (owner->mails[i].out && !owner->mails[i].sent)
+            return false;
+    }
+    return true;
 }
 
 bool owner_all_settled(const struct owner *owner)

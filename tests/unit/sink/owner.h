@@ -67,6 +67,7 @@ void owner_release(struct owner *owner);
 /* For owner_run_until(). */
 bool owner_is_up(const struct owner *owner);
 bool owner_is_down(const struct owner *owner);
+bool owner_all_sent(const struct owner *owner);    /* what is out is with the kernel */
 bool owner_all_settled(const struct owner *owner); /* nothing waits, nothing is out */
 
 #endif

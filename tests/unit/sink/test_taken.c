@@ -119,6 +119,33 @@ static void test_few_markers(void **state)
     owner_release(&owner);
 }
 
+/* The first mail after a while has its marker at once; those that follow wait, unless they are
+ * many. */
+static void test_markers_keep_a_distance(void **state)
+{
+    struct owner owner;
+
+    (void)state;
+    owner_init(&owner);
+    owner.tuning.marker_interval = 1000 * 1000;
+    owner.tuning.marker_mails = 3;
+    owner_start(&owner);
+    owner_run_until(&owner, owner_is_up);
+    size_t probes = owner.peer.markers;
+    owner_mail(&owner, "first");
+    owner_run_until(&owner, owner_all_settled);
+    assert_int_equal(owner.peer.markers, probes + 1);
+    size_t second = owner_mail(&owner, "second");
+    owner_run_until(&owner, owner_all_sent);
+    owner_mail(&owner, "third");
+    owner_run_until(&owner, owner_all_sent);
+    assert_int_equal(owner.mails[second].takens, 0);
+    owner_mail(&owner, "fourth");
+    owner_run_until(&owner, owner_all_settled);
+    assert_int_equal(owner.peer.markers, probes + 2);
+    owner_release(&owner);
+}
+
 /* Batches side by side, and more mails than all of them hold. */
 static void test_close_uses_several_connections(void **state)
 {
@@ -222,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),
         cmocka_unit_test(test_few_markers),
+        cmocka_unit_test(test_markers_keep_a_distance),
         cmocka_unit_test(test_close_uses_several_connections),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_max_frame),
