@@ -4,12 +4,24 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 
 #include "payload/base64.h"
 #include "payload/out.h"
+
+static void add(struct payload_base64 *state, struct payload_out *out, const uint8_t *data,
+                size_t len)
+{
+    /* A copy of its own size: reading beyond it is then seen. */
+    uint8_t *copy = malloc(len ? len : 1);
+    assert_non_null(copy);
+    memcpy(copy, data, len);
+    payload_base64_add(state, out, copy, len);
+    free(copy);
+}
 
 /* In three chunks, which end at `first` and `second`. */
 static void encode(struct payload_out *out, const void *data, size_t len, size_t first,
@@ -18,9 +30,9 @@ static void encode(struct payload_out *out, const void *data, size_t len, size_t
     const uint8_t *bytes = data;
     struct payload_base64 state = {0};
     payload_out_reset(out, 1 << 20, 0);
-    payload_base64_add(&state, out, bytes, first);
-    payload_base64_add(&state, out, bytes + first, second - first);
-    payload_base64_add(&state, out, bytes + second, len - second);
+    add(&state, out, bytes, first);
+    add(&state, out, bytes + first, second - first);
+    add(&state, out, bytes + second, len - second);
     payload_base64_end(&state, out);
     assert_int_equal(out->size, payload_base64_size(len));
 }
@@ -75,7 +87,7 @@ static void test_lengths(void **state)
     uint8_t data[1700], text[2300];
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)(i * 167 + i / 256);
-    for (size_t len = 1; len <= sizeof data; len += 7) {
+    for (size_t len = 1; len <= sizeof data; len++) {
         struct payload_out out = {0};
         encode(&out, data, len, len / 3, len / 2);
         EVP_EncodeBlock(text, data, (int)len);
@@ -84,12 +96,36 @@ static void test_lengths(void **state)
     }
 }
 
+/* Each digit in each place of what is encoded at a time. */
+static void test_digits(void **state)
+{
+    (void)state;
+    uint8_t data[48], text[65];
+    for (unsigned digit = 0; digit < 64; digit++)
+        for (size_t place = 0; place < 64; place++) {
+            struct payload_out out = {0};
+            size_t bit = 6 * place;
+            memset(data, 0xA5, sizeof data);
+            for (size_t i = 0; i < 6; i++, bit++) {
+                uint8_t mask = (uint8_t)(0x80 >> bit % 8);
+                data[bit / 8] &= (uint8_t)~mask;
+                if (digit >> (5 - i) & 1)
+                    data[bit / 8] |= mask;
+            }
+            encode(&out, data, sizeof data, 0, sizeof data);
+            EVP_EncodeBlock(text, data, sizeof data);
+            expect(&out, (const char *)text);
+            payload_out_drop(&out);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
