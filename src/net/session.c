@@ -136,8 +136,8 @@ enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, s
 {
     size_t len = 0;
     enum net_io io = NET_IO_MORE;
+    ERR_clear_error(); /* a read that fails is the last */
     while (len < cap) {
-        ERR_clear_error();
         errno = 0;
         int rc = SSL_read(ssl, data + len, (int)(cap - len));
         if (rc <= 0) {
