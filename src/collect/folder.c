@@ -113,7 +113,7 @@ static void folder_search(struct folder *folder)
     folder->search_answered = false;
     folder->search_whole = false;
     folder->looked_at_all = false;
-    folder->overlooked = 0;
+    folder->overlooked = folder->unannounced = 0;
     folder->news = false;
     folder->search_command = imap_session_uid_search(folder->session, criteria);
 }
@@ -204,7 +204,9 @@ static void folder_plan(struct folder *folder)
         return;
     const struct imap_uidset *selected = &folder->selected;
     bool whole = !folder_is_partial(folder);
-    folder->overlooked = plan_work(folder, folder->expect_none ? UINT64_MAX : folder->next);
+    uint64_t unknown = plan_work(folder, folder->next, &folder->overlooked);
+    if (folder->expect_none)
+        folder->unannounced = unknown - folder->overlooked;
     folder->report->found += imap_uidset_size(&folder->work.pending);
     folder_move_next(folder);
     /* What is forgotten by mistake is delivered again: a result that is short of what SELECT said

@@ -83,8 +83,9 @@ struct folder {
     uint32_t uidnext;            /* as SELECT said; 0: it did not */
     uint64_t next;               /* what is below was looked at; 1 when nothing was */
     uint64_t exists;
-    uint64_t overlooked; /* unknown mails that this look found where none should have been */
-    struct found found;  /* of search_command … */
+    uint64_t overlooked;         /* mails that this look found where earlier ones had found none */
+    uint64_t unannounced;        /* new ones that should have been told of */
+    struct found found;          /* of search_command … */
     struct imap_uidset selected; /* … and all of it, until it is known what is to be done */
     struct found present;        /* of present_command */
     msec_t loaded_at;            /* when all that is on record was last looked at; 0: never */

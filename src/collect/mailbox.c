@@ -9,7 +9,8 @@
 #include "net/loop.h"
 
 enum {
-    MAILBOX_TELL_AGAIN = 3600 * 1000 /* trouble that goes on is told again */
+    MAILBOX_TELL_AGAIN = 3600 * 1000, /* trouble that goes on is told again */
+    MAILBOX_UNANNOUNCED = 2,          /* looks in a row that found what IDLE had not told of */
 };
 
 /* Something became of a folder's mails or records. */
@@ -257,15 +258,33 @@ void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const stru
     mailbox->finished(mailbox->ctx);
 }
 
+/* Servers may take half a second to tell: one mail that came just before a look, and was not told
+ * of yet, says little. IDLE is not relied upon from then on all the same, until it tells again. */
 void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder)
 {
-    log_warning(&folder->folder.scope, "%llu mails were found that the server had not told of%s",
-                (unsigned long long)folder->folder.overlooked,
-                mailbox->account->idle ? ": IDLE is not relied upon any more" : "");
-    mailbox->idle_distrusted = true;
+    const struct folder *work = &folder->folder;
+    if (work->overlooked)
+        log_warning(&work->scope, "%llu mails were overlooked before: the server did not find them",
+                    (unsigned long long)work->overlooked);
+    if (!work->unannounced)
+        return;
+    mailbox->unannounced++;
+    if (mailbox->unannounced == MAILBOX_UNANNOUNCED)
+        log_warning(&work->scope,
+                    "mail comes that the server does not tell of in IDLE: it is looked for "
+                    "every %llu s",
+                    (unsigned long long)mailbox->account->poll_interval / 1000);
+    else
+        log_debug(&work->scope, "mail was found that the server had not told of yet");
+}
+
+void mailbox_announced(struct mailbox *mailbox)
+{
+    mailbox->unannounced = 0;
+    pace_host_prove_idle(mailbox->host);
 }
 
 bool mailbox_trusts_idle(const struct mailbox *mailbox)
 {
-    return !mailbox->idle_distrusted && pace_host_idle_proven(mailbox->host);
+    return !mailbox->unannounced && pace_host_idle_proven(mailbox->host);
 }

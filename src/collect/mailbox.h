@@ -41,7 +41,7 @@ struct mailbox {
     struct folder_name target;      /* of a move */
     struct watch first;
     struct watch *more;   /* further connections */
-    bool idle_distrusted; /* IDLE did not tell of mail that was there */
+    unsigned unannounced; /* looks since IDLE last told that found what it had not told of */
     bool stopping;
     bool trouble_told; /* in the log */
     msec_t told_at;    /* when trouble was last told */
@@ -74,7 +74,9 @@ void mailbox_retrying(struct mailbox *mailbox, const struct watch *watch, const 
                       bool progressed, msec_t pause);
 /* It is OVER, well (NULL) or not. */
 void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const struct err *err);
-/* Mail was found that should have been told of. */
+/* IDLE told of mail. */
+void mailbox_announced(struct mailbox *mailbox);
+/* A look found what was overlooked, or should have been told of. */
 void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder);
 /* Is IDLE relied upon? */
 bool mailbox_trusts_idle(const struct mailbox *mailbox);

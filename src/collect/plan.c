@@ -38,45 +38,52 @@ static bool plan_known(struct folder *folder, const struct state_mail *mail, boo
     return false;
 }
 
-/* Mails that nothing is known of. Returns how many of them are below `below`. */
-static uint64_t plan_unknown(struct folder *folder, uint64_t first, uint64_t last, uint64_t below)
+/* Mails that nothing is known of, as they are met. */
+struct plan_unknown {
+    uint64_t count;
+    uint64_t below; /* of them, with UIDs below … */
+    uint64_t limit; /* … this */
+};
+
+static void plan_add_unknown(struct folder *folder, uint64_t first, uint64_t last,
+                             struct plan_unknown *unknown)
 {
     imap_uidset_add(&folder->work.pending, (uint32_t)first, (uint32_t)last);
-    if (first >= below)
-        return 0;
-    return (last < below ? last + 1 : below) - first;
+    unknown->count += last - first + 1;
+    if (first < unknown->limit)
+        unknown->below += (last < unknown->limit ? last + 1 : unknown->limit) - first;
 }
 
 /* One range of selected mails against the known ones from *known on: one pass over both. */
-static uint64_t plan_range(struct folder *folder, const struct imap_range *range, size_t *known,
-                           uint64_t below)
+static void plan_range(struct folder *folder, const struct imap_range *range, size_t *known,
+                       struct plan_unknown *unknown)
 {
     const struct state_folder *state = &folder->known;
-    uint64_t next = range->first, unknown = 0;
+    uint64_t next = range->first;
     for (; *known < state->count && state->mails[*known].uid < range->first; ++*known)
         plan_known(folder, &state->mails[*known], false);
     for (; *known < state->count && state->mails[*known].uid <= range->last; ++*known) {
         uint32_t uid = state->mails[*known].uid;
         if (uid > next)
-            unknown += plan_unknown(folder, next, uid - 1, below);
+            plan_add_unknown(folder, next, uid - 1, unknown);
         if (plan_known(folder, &state->mails[*known], true))
             imap_uidset_add(&folder->work.pending, uid, uid);
         next = (uint64_t)uid + 1;
     }
     if (next <= range->last)
-        unknown += plan_unknown(folder, next, range->last, below);
-    return unknown;
+        plan_add_unknown(folder, next, range->last, unknown);
 }
 
-uint64_t plan_work(struct folder *folder, uint64_t below)
+uint64_t plan_work(struct folder *folder, uint64_t below, uint64_t *ret_below)
 {
+    struct plan_unknown unknown = {.limit = below};
     size_t known = 0;
-    uint64_t unknown = 0;
     for (size_t i = 0; i < folder->selected.count; i++)
-        unknown += plan_range(folder, &folder->selected.ranges[i], &known, below);
+        plan_range(folder, &folder->selected.ranges[i], &known, &unknown);
     for (; known < folder->known.count; known++)
         plan_known(folder, &folder->known.mails[known], false);
-    return unknown;
+    *ret_below = unknown.below;
+    return unknown.count;
 }
 
 void plan_forget_absent(struct folder *folder, const struct imap_uidset *present)

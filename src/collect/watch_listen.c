@@ -1,0 +1,155 @@
+/* Waiting for what is new, in IDLE or at rest, and what ends it. */
+#include "collect/watch_impl.h"
+#include "net/loop.h"
+
+enum {
+    WATCH_MARKS_DELAY = 500, /* mails that come together are marked together */
+    /* An IDLE that the server ends within this time, so often in a row, is none. */
+    WATCH_IDLE_SHORT = 1000,
+    WATCH_IDLE_SHORT_MAX = 3,
+};
+
+static bool watch_idles(const struct watch *watch)
+{
+    return watch->current && watch_account(watch)->idle && watch_has_cap(watch, IMAP_CAP_IDLE) &&
+           !watch->idle_refused;
+}
+
+static msec_t watch_sooner(msec_t a, msec_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+/* For the next moment that there may be an errand at. */
+static void watch_set_timer(struct watch *watch)
+{
+    msec_t now = watch_now(watch);
+    msec_t next = watch_sooner(watch->refresh_at, watch->marks_at);
+    if (watch_is_free(watch)) {
+        next = watch_sooner(next, watch->sweep_at);
+        if (watch_needs_round(watch))
+            next = watch_sooner(next, watch->round_at);
+    }
+    net_timer_start(watch->timer, next > now ? next - now : 0);
+}
+
+void watch_wait(struct watch *watch)
+{
+    const struct collect_account *account = watch_account(watch);
+    msec_t span = account->poll_interval;
+    bool idle = watch_idles(watch);
+    if (idle && (mailbox_trusts_idle(watch->mailbox) || account->idle_refresh < span))
+        span = account->idle_refresh;
+    watch->idle_since = watch_now(watch);
+    watch->refresh_at = watch->idle_since + watch_spread(span);
+    watch->marks_at = 0;
+    watch->idle_asked = false;
+    watch_enter(watch, idle ? WATCH_IDLING : WATCH_RESTING);
+    if (idle)
+        watch->command = imap_session_idle(watch->connection.session);
+    watch_set_timer(watch);
+}
+
+/* Marks may wait a moment for others, so that IDLE is not broken for each. */
+static void watch_gather_marks(struct watch *watch)
+{
+    const struct folder *folder = watch->current ? &watch->current->folder : NULL;
+    bool due = folder && folder_has_errand(folder, true);
+    if (!due) {
+        watch->marks_at = 0;
+    } else if (!watch->marks_at) {
+        watch->marks_at = watch_now(watch) + (watch->state == WATCH_IDLING ? WATCH_MARKS_DELAY : 0);
+    }
+}
+
+static bool watch_is_due(msec_t now, msec_t at)
+{
+    return at && now >= at;
+}
+
+static bool watch_has_errand(struct watch *watch)
+{
+    msec_t now = watch_now(watch);
+    const struct folder *folder = watch->current ? &watch->current->folder : NULL;
+    if (watch_is_due(now, watch->refresh_at) || watch_is_due(now, watch->marks_at) ||
+        (folder && folder_has_errand(folder, false)))
+        return true;
+    if (!watch_is_free(watch))
+        return false;
+    return watch_wanted(watch) || watch->yield || watch_may_claim(watch) ||
+           (folder && (folder->news || folder->state == FOLDER_FAILED)) ||
+           watch_is_due(now, watch->sweep_at) ||
+           (watch_is_due(now, watch->round_at) && watch_needs_round(watch));
+}
+
+/* Everything is to be looked at, whatever was told. */
+static void watch_sweep(struct watch *watch)
+{
+    watch->sweep_at = watch_now(watch) + watch_spread(WATCH_SWEEP);
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i))
+            watch_want(watch_folder(watch, i), FOLDER_LOOK_ALL);
+}
+
+/* Awake: nothing is in flight. What is it that it was woken for? */
+static void watch_awake(struct watch *watch, bool rested)
+{
+    msec_t now = watch_now(watch);
+    struct mailbox_folder *current = watch->current;
+    bool free = watch_is_free(watch);
+    watch_enter(watch, WATCH_WORKING);
+    if (watch_is_due(now, watch->sweep_at) && free)
+        watch_sweep(watch);
+    else if (watch_is_due(now, watch->refresh_at) && current && free &&
+             (rested || !mailbox_trusts_idle(watch->mailbox)))
+        watch_want(current, FOLDER_LOOK_AGAIN);
+    else if (watch_is_due(now, watch->refresh_at) && rested)
+        imap_session_noop(watch->connection.session); /* to stay alive */
+    watch->round = watch_is_due(now, watch->round_at) && watch_needs_round(watch);
+    if (current)
+        folder_proceed(&current->folder, true);
+    if (!imap_session_pending(watch->connection.session))
+        watch_next(watch);
+}
+
+static void watch_wake(struct watch *watch)
+{
+    net_timer_stop(watch->timer);
+    if (watch->state == WATCH_RESTING) {
+        watch_awake(watch, true);
+        return;
+    }
+    watch->idle_asked = true;
+    watch_enter(watch, WATCH_WAKING);
+    imap_session_idle_end(watch->connection.session);
+}
+
+void watch_idled(struct watch *watch, const struct imap_event *event)
+{
+    bool soon = watch_now(watch) - watch->idle_since < WATCH_IDLE_SHORT;
+    net_timer_stop(watch->timer);
+    watch->idle_short = !watch->idle_asked && soon ? watch->idle_short + 1 : 0;
+    if (event->status != IMAP_OK || watch->idle_short >= WATCH_IDLE_SHORT_MAX)
+        watch->idle_refused = true;
+    watch_awake(watch, false);
+}
+
+void watch_idling(struct watch *watch)
+{
+    /* From now on the server tells. What came before, it has told: that is looked into first. */
+    if (watch->current && !watch->current->folder.news)
+        watch->current->listened = true;
+}
+
+void watch_listen(struct watch *watch)
+{
+    if (watch->current)
+        folder_proceed(&watch->current->folder, false);
+    if (watch->current && watch_is_free(watch))
+        watch_tell_folder(watch, watch->current);
+    watch_gather_marks(watch);
+    if (watch_has_errand(watch))
+        watch_wake(watch);
+    else
+        watch_set_timer(watch);
+}

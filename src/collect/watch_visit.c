@@ -1,0 +1,228 @@
+/* Which folder is open, and which is next. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collect/watch_impl.h"
+
+void watch_want(struct mailbox_folder *folder, enum folder_look look)
+{
+    /* Where UIDs change with each opening, a new one would begin with all mails. */
+    if (folder->folder.session && folder->folder.uids_change)
+        look = FOLDER_LOOK_NEWS;
+    if (folder->want < look)
+        folder->want = look;
+}
+
+void watch_want_all(struct watch *watch)
+{
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++) {
+        struct mailbox_folder *folder = watch_folder(watch, i);
+        if (!folder)
+            continue;
+        bool through = folder->folder.state == FOLDER_CAUGHT_UP;
+        bool hopeless =
+            folder->folder.state == FOLDER_FAILED && folder->folder.err->action == ERR_GIVE_UP;
+        if (watch_continuous(watch))
+            folder->want = through ? FOLDER_LOOK_AGAIN : FOLDER_LOOK_ALL;
+        else if (!through && !hopeless)
+            folder->want = FOLDER_LOOK_ALL;
+    }
+}
+
+static bool watch_may_visit(const struct watch *watch, const struct mailbox_folder *folder)
+{
+    return folder->watch == watch && folder->want && folder_name_resolved(&folder->called) &&
+           folder_settled(&folder->folder);
+}
+
+struct mailbox_folder *watch_wanted(const struct watch *watch)
+{
+    if (watch->current && !folder_through(&watch->current->folder))
+        return NULL;
+    if (watch->current && watch_may_visit(watch, watch->current))
+        return watch->current;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_may_visit(watch, &watch->mailbox->folders[i]))
+            return &watch->mailbox->folders[i];
+    return NULL;
+}
+
+void watch_close_folder(struct watch *watch)
+{
+    if (!watch->current)
+        return;
+    folder_detach(&watch->current->folder);
+    watch->current->listened = false;
+    watch->current = NULL;
+    /* A second connection may wait to take it over. */
+    for (struct watch *other = watch->mailbox->more; other; other = other->next)
+        watch_nudge(other);
+}
+
+static void watch_visit(struct watch *watch, struct mailbox_folder *folder)
+{
+    enum folder_look look = folder->want;
+    if (watch->current != folder)
+        watch_close_folder(watch);
+    folder->want = FOLDER_LOOK_NONE;
+    folder->folder.expect_none = folder->listened;
+    folder->listened = false;
+    watch_enter(watch, WATCH_WORKING);
+    if (watch->current && look == FOLDER_LOOK_NEWS) {
+        folder_look_news(&folder->folder);
+        return;
+    }
+    watch->current = folder;
+    folder_open(&folder->folder, watch->connection.session, folder->called.name,
+                folder->called.mailbox, watch->mailbox->target.mailbox,
+                look == FOLDER_LOOK_NEWS ? FOLDER_LOOK_AGAIN : look);
+}
+
+/* The first of its folders that can be worked on; NULL when there is none. */
+static struct mailbox_folder *watch_good_folder(const struct watch *watch)
+{
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++) {
+        struct mailbox_folder *folder = watch_folder(watch, i);
+        if (folder && folder->folder.state == FOLDER_CAUGHT_UP)
+            return folder;
+    }
+    return NULL;
+}
+
+static void watch_folder_failed(struct watch *watch)
+{
+    struct mailbox_folder *folder = watch->current;
+    if (watch_continuous(watch) && !folder->told)
+        log_warning(&folder->folder.scope, "%s", folder->folder.err->text);
+    folder->told = true;
+    watch_close_folder(watch);
+    /* Perhaps it is another folder by now. */
+    if (watch_continuous(watch))
+        folder_name_reset(&folder->called);
+}
+
+void watch_tell_folder(const struct watch *watch, struct mailbox_folder *folder)
+{
+    struct folder *work = &folder->folder;
+    char bytes[16];
+    if (work->overlooked || work->unannounced)
+        mailbox_overlooked(watch->mailbox, folder);
+    work->overlooked = work->unannounced = 0;
+    if (work->delivered && watch_continuous(watch))
+        log_info(&work->scope, "%llu delivered, %s", (unsigned long long)work->delivered,
+                 num_format_bytes(bytes, sizeof bytes, work->delivered_bytes));
+    work->delivered = work->delivered_bytes = 0;
+}
+
+/* The open folder is through. */
+static void watch_folder_through(struct watch *watch)
+{
+    struct mailbox_folder *folder = watch->current;
+    watch_tell_folder(watch, folder);
+    if (folder->folder.state == FOLDER_FAILED)
+        watch_folder_failed(watch);
+    else if (folder->folder.news && watch_continuous(watch))
+        watch_want(folder, FOLDER_LOOK_NEWS);
+}
+
+bool watch_is_free(const struct watch *watch)
+{
+    return !watch->current || folder_through(&watch->current->folder);
+}
+
+bool watch_may_claim(const struct watch *watch)
+{
+    const struct mailbox_folder *home = watch->home;
+    return !watch->primary && home->watch && home->watch != watch && home->watch->current != home &&
+           home->folder.state == FOLDER_CAUGHT_UP && folder_settled(&home->folder);
+}
+
+static void watch_leave(struct watch *watch)
+{
+    watch_enter(watch, WATCH_LEAVING);
+    connection_leave(&watch->connection);
+}
+
+static void watch_claim(struct watch *watch)
+{
+    struct mailbox_folder *home = watch->home;
+    home->watch = watch;
+    home->want = FOLDER_LOOK_AGAIN;
+}
+
+/* It can do nothing when not one of its folders can be worked on. */
+static bool watch_choose_home(struct watch *watch)
+{
+    if (!watch->primary)
+        return true;
+    if (watch->home && watch->home->watch == watch && watch->home->folder.state == FOLDER_CAUGHT_UP)
+        return true;
+    watch->home = watch_good_folder(watch);
+    if (watch->home)
+        return true;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i) && watch_folder(watch, i)->folder.err) {
+            watch_fail(watch, watch_folder(watch, i)->folder.err);
+            return false;
+        }
+    return true;
+}
+
+/* All folders are looked at: goes home, and waits there. */
+static void watch_settle(struct watch *watch)
+{
+    if (watch_may_claim(watch)) {
+        watch_claim(watch);
+        watch_visit(watch, watch->home);
+        return;
+    }
+    if (!watch_choose_home(watch))
+        return;
+    if (watch->current != watch->home && watch->home && watch->home->watch == watch &&
+        folder_settled(&watch->home->folder)) {
+        watch->home->want = FOLDER_LOOK_AGAIN;
+        watch_visit(watch, watch->home);
+    } else if (watch->round) {
+        watch->round = false;
+        watch_begin_round(watch);
+    } else if (watch_may_notify(watch)) {
+        watch_ask_notify(watch);
+    } else if (watch->yield) {
+        watch_leave(watch);
+    } else {
+        bool first = !watch->caught_up;
+        watch->caught_up = true;
+        watch_wait(watch);
+        if (first && watch->primary)
+            mailbox_caught_up(watch->mailbox);
+    }
+}
+
+void watch_next(struct watch *watch)
+{
+    if (!watch_is_free(watch)) {
+        /* The state answers at once; a broker may take its time. */
+        if (watch_continuous(watch) && !watch->current->folder.loads)
+            watch_wait(watch);
+        return;
+    }
+    if (watch->current)
+        watch_folder_through(watch);
+    struct mailbox_folder *wanted = watch_wanted(watch);
+    if (wanted)
+        watch_visit(watch, wanted);
+    else if (watch_continuous(watch))
+        watch_settle(watch);
+    else
+        watch_leave(watch);
+}
+
+void watch_work(struct watch *watch)
+{
+    if (watch->connection.stalled)
+        return;
+    if (watch->current)
+        folder_proceed(&watch->current->folder, true);
+    if (!imap_session_pending(watch->connection.session))
+        watch_next(watch);
+}
