@@ -46,10 +46,11 @@ struct collector {
     size_t count;
     struct collector_entry **leaving; /* … and those that are on their way out */
     size_t leaving_count;
-    size_t next;    /* one pass: the first mailbox that was not started */
-    size_t running; /* started and not finished */
-    bool started;   /* the sink has been up once */
-    bool over;      /* `finished` was called, or is about to be */
+    struct collect_counts gone; /* of those that were freed */
+    size_t next;                /* one pass: the first mailbox that was not started */
+    size_t running;             /* started and not finished */
+    bool started;               /* the sink has been up once */
+    bool over;                  /* `finished` was called, or is about to be */
     enum collector_outcome outcome;
     struct err why;
     bool stopping;      /* mailboxes are being stopped; then it is over */
@@ -175,9 +176,23 @@ static struct collector_entry *collector_new_entry(struct collector *collector,
     return entry;
 }
 
+static void collector_count_gone(struct collect_counts *counts, const struct mailbox *mailbox)
+{
+    counts->found += mailbox->report.found;
+    counts->delivered += mailbox->report.delivered;
+    counts->held += mailbox->report.held;
+    counts->bytes += mailbox->report.bytes;
+}
+
+static void collector_free_mailbox(struct collector_entry *entry)
+{
+    collector_count_gone(&entry->collector->gone, entry->mailbox);
+    mailbox_free(entry->mailbox);
+}
+
 static void collector_free_entry(struct collector_entry *entry)
 {
-    mailbox_free(entry->mailbox);
+    collector_free_mailbox(entry);
     collect_account_free(entry->successor);
     free(entry);
 }
@@ -185,7 +200,7 @@ static void collector_free_entry(struct collector_entry *entry)
 /* A mailbox that has ended, or was not begun, makes room for its successor. */
 static void collector_replace(struct collector_entry *entry)
 {
-    mailbox_free(entry->mailbox);
+    collector_free_mailbox(entry);
     entry->mailbox =
         mailbox_new(&entry->collector->env, entry->successor, collector_mailbox_finished, entry);
     entry->successor = NULL;
@@ -321,6 +336,14 @@ const struct collect_account *collector_account(const struct collector *collecto
 const struct collect_report *collector_report(const struct collector *collector, size_t index)
 {
     return &collector->entries[index]->mailbox->report;
+}
+
+struct collect_counts collector_gone(const struct collector *collector)
+{
+    struct collect_counts counts = collector->gone;
+    for (size_t i = 0; i < collector->leaving_count; i++)
+        collector_count_gone(&counts, collector->leaving[i]->mailbox);
+    return counts;
 }
 
 /* --- the sink ----------------------------------------------------------------------------------

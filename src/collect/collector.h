@@ -82,6 +82,11 @@ void collector_free(struct collector *collector);
 size_t collector_count(const struct collector *collector);
 const struct collect_account *collector_account(const struct collector *collector, size_t index);
 const struct collect_report *collector_report(const struct collector *collector, size_t index);
+/* What mailboxes that are not there any more had done: mails count that were delivered. */
+struct collect_counts {
+    uint64_t found, delivered, held, bytes; /* as in the reports */
+};
+struct collect_counts collector_gone(const struct collector *collector);
 /* Is the sink up? And its words, for people. */
 bool collector_sink_up(const struct collector *collector, const char **ret_describe);
 
