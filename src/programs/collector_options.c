@@ -24,6 +24,8 @@ static const char collector_options_help[] =
     "  -a, --fetch-all            all messages of a folder, not only the unseen ones\n"
     "  -d, --delete               delete each message once the broker has it\n"
     "                             (otherwise it is marked as seen, see `after`)\n"
+    "  -c, --continuous-fetch     stay connected, and deliver new mail the moment it comes,\n"
+    "                             until it is stopped (otherwise one pass, then it ends)\n"
     "\n"
     "  -s, --state PATH           where it remembers what was delivered; \"none\": nowhere\n"
     "                             (default: $STATE_DIRECTORY/state.db, else\n"
@@ -34,8 +36,8 @@ static const char collector_options_help[] =
     "      --log-format FORMAT    text (default) or json\n"
     "  -V, --version              show the version\n"
     "\n"
-    "One pass: everything new is collected from all mailboxes at once, then it ends.\n"
     "A message is marked or deleted only after the broker is known to have taken it.\n"
+    "SIGTERM and Ctrl-C end it cleanly. With -c, SIGHUP reloads both files.\n"
     "\n"
     "Exit codes: 0 all mailboxes collected; 1 some mailbox failed, or the state did;\n"
     "64 usage; 75 the broker could not be reached, mail untouched; 78 configuration.\n"
@@ -130,6 +132,8 @@ bool collector_options_parse(int argc, char **argv, struct collector_options *re
     }
     if (options.again && !options.fetch_all)
         return collector_options_usage(ret_exit, "--again goes with -a");
+    if (options.check) /* looks once, whatever else the command line is for */
+        options.continuous = false;
     *ret_options = options;
     return true;
 }

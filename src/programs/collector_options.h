@@ -13,8 +13,8 @@ struct collector_options {
     const char *state;
     bool fetch_all;
     bool delete_after;
-    bool again;
     bool continuous;
+    bool again;
     bool check;
     enum log_level log_level;
     enum log_format log_format;

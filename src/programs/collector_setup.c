@@ -3,12 +3,53 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/mem.h"
+#include "collect/pace.h"
 #include "sink/hpfeeds.h"
 #include "state/memory.h"
 #include "state/sqlite.h"
+
+enum payload_format setup_payload(const struct conf *conf)
+{
+    return conf->feed.payload_raw ? PAYLOAD_RAW : PAYLOAD_JSON;
+}
+
+/* The caller frees it. */
+static struct pace_rule *setup_rules(const struct conf_limits *limits)
+{
+    struct pace_rule *rules = mem_realloc_array(NULL, limits->host_count, sizeof *rules);
+    for (size_t i = 0; i < limits->host_count; i++)
+        rules[i] = (struct pace_rule){
+            .host = limits->hosts[i].host,
+            .connections = limits->hosts[i].connections,
+            .logins_per_second = limits->hosts[i].logins_per_second,
+        };
+    return rules;
+}
+
+void setup_settings_init(const struct conf *conf, struct collector_settings *ret_settings)
+{
+    collector_settings_init(ret_settings);
+    ret_settings->payload = setup_payload(conf);
+    ret_settings->memory_budget = conf->limits.memory_budget;
+    ret_settings->rules = setup_rules(&conf->limits);
+    ret_settings->rule_count = conf->limits.host_count;
+}
+
+void setup_settings_release(struct collector_settings *settings)
+{
+    free((struct pace_rule *)(uintptr_t)settings->rules);
+    settings->rules = NULL;
+}
+
+void setup_update_limits(const struct conf *conf, struct collector *collector)
+{
+    struct pace_rule *rules = setup_rules(&conf->limits);
+    collector_set_rules(collector, rules, conf->limits.host_count);
+    collector_set_memory(collector, conf->limits.memory_budget);
+    free(rules);
+}
 
 static void setup_account(const struct conf_mailbox *mailbox, struct collect_account *account)
 {
@@ -66,19 +107,6 @@ void setup_accounts_free(struct collect_account *accounts, size_t count)
     for (size_t i = 0; accounts && i < count; i++)
         net_tls_unref(accounts[i].tls);
     free(accounts);
-}
-
-struct pace_rule *setup_rules_new(const struct conf *conf)
-{
-    const struct conf_limits *limits = &conf->limits;
-    struct pace_rule *rules = mem_zalloc((limits->host_count + 1) * sizeof *rules);
-    for (size_t i = 0; i < limits->host_count; i++)
-        rules[i] = (struct pace_rule){
-            .host = limits->hosts[i].host,
-            .connections = limits->hosts[i].connections,
-            .logins_per_second = limits->hosts[i].logins_per_second,
-        };
-    return rules;
 }
 
 int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,
@@ -150,13 +178,4 @@ int setup_state_open(const struct collector_options *options, struct state **ret
     int result = state_sqlite_open(path, ret_state, err);
     free(path);
     return result;
-}
-
-void setup_raise_limits(void)
-{
-    struct rlimit limit;
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }

@@ -4,8 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "collect/account.h"
-#include "collect/pace.h"
+#include "collect/collector.h"
 #include "conf/conf.h"
 #include "programs/collector_options.h"
 #include "programs/collector_tls.h"
@@ -14,15 +13,20 @@
 
 struct net_loop;
 
+/* Settings for the collector but for its switches. What they point to is to be freed after
+ * collector_new() with setup_settings_release(). */
+void setup_settings_init(const struct conf *conf, struct collector_settings *ret_settings);
+void setup_settings_release(struct collector_settings *settings);
+/* Gives a running collector the limits of `conf`. */
+void setup_update_limits(const struct conf *conf, struct collector *collector);
+enum payload_format setup_payload(const struct conf *conf);
+
 /* An account for each mailbox, in their order. Their strings are those of `conf`. Fails when a file
  * that a mailbox trusts cannot be used. */
 int setup_accounts_new(const struct conf *conf, struct tls_store *store,
                        struct collect_account **ret_accounts, struct err *err);
 /* NULL does nothing. */
 void setup_accounts_free(struct collect_account *accounts, size_t count);
-
-/* The hosts' limits, as many as there are in `conf`, whose strings they use. */
-struct pace_rule *setup_rules_new(const struct conf *conf);
 
 int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_store *store,
                    struct sink **ret_sink, struct err *err);
@@ -32,8 +36,5 @@ void setup_feed_key(const struct conf_feed *feed, struct buf *out);
 /* The memory of what was delivered, where the options or the environment say it is. */
 int setup_state_open(const struct collector_options *options, struct state **ret_state,
                      struct err *err);
-
-/* As many files may be open as the system lets us: each mailbox takes one. */
-void setup_raise_limits(void);
 
 #endif

@@ -1,7 +1,6 @@
 /* imap-collector: options, wiring, signals. What it does is in the collect room. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -9,12 +8,15 @@
 #include "collect/collector.h"
 #include "conf/conf.h"
 #include "net/loop.h"
+#include "programs/collector_limits.h"
+#include "programs/collector_live.h"
 #include "programs/collector_options.h"
 #include "programs/collector_report.h"
 #include "programs/collector_setup.h"
 
 enum {
     PROGRESS_TERMINAL = 200, /* ms between two progress lines */
+    PROGRESS_LIVE = 1000,
     PROGRESS_LOG = 10000,
     EXIT_SOME_FAILED = 1,
     CHECK_BROKER_PATIENCE = 15000,
@@ -22,14 +24,13 @@ enum {
 
 struct program {
     struct collector_options options;
-    struct conf *conf;
+    struct conf *conf; /* NULL once the rooms have what they need */
     struct net_loop *loop;
     struct tls_store *tls;
-    struct collect_account *accounts;
-    struct pace_rule *rules;
-    struct sink *sink;
+    struct sink *sink; /* NULL: the collector's */
     struct state *state;
     struct collector *collector;
+    struct live *live; /* NULL without -c */
     struct net_signal *term;
     struct net_signal *interrupt;
     struct net_timer *progress;
@@ -50,18 +51,24 @@ static void program_clear_progress(void)
     fputs("\r\033[K", stderr);
 }
 
+/* On a terminal a line that is written over; else a pass logs one now and then. */
 static void program_progress(void *ctx)
 {
     struct program *program = ctx;
     char line[300];
-    report_progress(line, sizeof line, program->collector,
-                    net_loop_now(program->loop) - program->started);
+    if (program->live)
+        report_live(line, sizeof line, program->collector);
+    else
+        report_progress(line, sizeof line, program->collector,
+                        net_loop_now(program->loop) - program->started);
     if (program->terminal)
         fprintf(stderr, "\r\033[K%.*s", 79, line);
     else
         log_info(NULL, "%s", line);
     fflush(stderr);
-    net_timer_start(program->progress, program->terminal ? PROGRESS_TERMINAL : PROGRESS_LOG);
+    net_timer_start(program->progress, !program->terminal ? PROGRESS_LOG
+                                       : program->live    ? PROGRESS_LIVE
+                                                          : PROGRESS_TERMINAL);
 }
 
 static int program_load(struct program *program)
@@ -83,6 +90,8 @@ static void program_stop(void *ctx)
 {
     struct program *program = ctx;
     log_info(NULL, "stopping");
+    if (program->live)
+        live_stopping(program->live);
     if (program->collected)
         net_loop_stop(program->loop);
     else
@@ -138,27 +147,52 @@ static const struct sink_events program_check_events = {
     .down = program_broker_down,
 };
 
-static void program_make_collector(struct program *program)
+/* The collector has copies of its accounts, so that they go when it has them. */
+static int program_make_collector(struct program *program, struct err *err)
 {
+    const struct collector_options *options = &program->options;
+    const struct conf *conf = program->conf;
+    struct collect_account *accounts;
     struct collector_settings settings;
-    collector_settings_init(&settings);
-    settings.continuous = program->options.continuous && !program->options.check;
-    settings.fetch_all = program->options.fetch_all;
-    settings.again = program->options.again;
-    settings.check = program->options.check;
-    settings.payload = program->conf->feed.payload_raw ? PAYLOAD_RAW : PAYLOAD_JSON;
-    settings.rules = program->rules;
-    settings.rule_count = program->conf->limits.host_count;
-    settings.memory_budget = program->conf->limits.memory_budget;
+    if (setup_accounts_new(conf, program->tls, &accounts, err) < 0)
+        return -1;
+    setup_settings_init(conf, &settings);
+    settings.continuous = options->continuous;
+    settings.fetch_all = options->fetch_all;
+    settings.again = options->again;
+    settings.check = options->check;
     program->collector =
-        collector_new(program->loop, &settings, program->options.check ? NULL : program->sink,
+        collector_new(program->loop, &settings, options->check ? NULL : program->sink,
                       program->state, program_finished, program);
-    collector_set_accounts(program->collector, program->accounts, program->conf->mailbox_count);
+    if (!options->check)
+        program->sink = NULL;
+    collector_set_accounts(program->collector, accounts, conf->mailbox_count);
+    setup_accounts_free(accounts, conf->mailbox_count);
+    setup_settings_release(&settings);
+    return 0;
+}
+
+/* Who asks for a reload while it starts is heard when it is up, and does not end it. */
+static void program_hold_hangup(bool hold)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &hangup, NULL);
+}
+
+/* What is only done with -c. */
+static void program_go_live(struct program *program)
+{
+    limits_check(program->conf);
+    program->live = live_new(program->loop, &program->options, program->collector, program->conf,
+                             program->tls, program_stop, program);
+    program->tls = NULL;
+    program_hold_hangup(false);
 }
 
 static void program_run(struct program *program)
 {
-    program_make_collector(program);
     program->term = net_signal_new(program->loop, SIGTERM, program_stop, program);
     program->interrupt = net_signal_new(program->loop, SIGINT, program_stop, program);
     program->progress = net_timer_new(program->loop, program_progress, program);
@@ -167,11 +201,15 @@ static void program_run(struct program *program)
     program->terminal = isatty(STDERR_FILENO) && !program->options.check;
     if (program->terminal)
         log_set_hooks(program_clear_progress, NULL);
-    if (!program->options.check) {
-        net_timer_start(program->progress, program->terminal ? PROGRESS_TERMINAL : PROGRESS_LOG);
-    } else {
+    if (program->options.continuous)
+        program_go_live(program);
+    conf_free(program->conf);
+    program->conf = NULL;
+    if (program->options.check) {
         net_timer_start(program->broker_patience, CHECK_BROKER_PATIENCE);
         sink_start(program->sink, &program_check_events, program);
+    } else if (program->terminal || !program->live) {
+        net_timer_start(program->progress, program->terminal ? PROGRESS_TERMINAL : PROGRESS_LOG);
     }
     collector_start(program->collector);
     net_loop_run(program->loop);
@@ -212,8 +250,10 @@ static void program_release(struct program *program)
     /* It ends now anyway, with its result: a signal must not change that. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
-    if (program->options.check || !program->collector)
-        sink_free(program->sink);
+    if (program->options.continuous)
+        signal(SIGHUP, SIG_IGN);
+    live_free(program->live);
+    sink_free(program->sink);
     collector_free(program->collector);
     state_free(program->state);
     if (program->term) {
@@ -222,8 +262,6 @@ static void program_release(struct program *program)
         net_timer_free(program->progress);
         net_timer_free(program->broker_patience);
     }
-    free(program->rules);
-    setup_accounts_free(program->accounts, program->conf->mailbox_count);
     tls_store_free(program->tls);
     net_loop_free(program->loop);
     conf_free(program->conf);
@@ -237,19 +275,22 @@ int main(int argc, char **argv)
     if (!collector_options_parse(argc, argv, &program.options, &result))
         return result;
     log_setup(program.options.log_level, program.options.log_format, stderr);
+    if (program.options.continuous)
+        program_hold_hangup(true);
     if (program_load(&program) < 0)
         return EX_CONFIG;
 
-    setup_raise_limits();
+    limits_raise();
     program.loop = net_loop_new();
     result = EX_CONFIG;
     program.tls = tls_store_new(NULL);
-    program.rules = setup_rules_new(program.conf);
-    if (setup_accounts_new(program.conf, program.tls, &program.accounts, &err) < 0 ||
-        setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)
+    if (setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)
         goto out;
     result = EXIT_SOME_FAILED;
     if (setup_state_open(&program.options, &program.state, &err) < 0)
+        goto out;
+    result = EX_CONFIG;
+    if (program_make_collector(&program, &err) < 0)
         goto out;
     program_run(&program);
     program_show_result(&program);

@@ -1,9 +1,12 @@
 """imap-collector as a process that a test can watch and kill."""
 import json
+import os
 import pathlib
+import re
 import signal
 import sqlite3
 import subprocess
+import threading
 
 from peers.process import program
 
@@ -11,18 +14,25 @@ from peers.process import program
 class Run:
     """One run, that goes on while the test does."""
 
-    def __init__(self, directory, feed, mailboxes, *options):
+    def __init__(self, directory, feed, mailboxes, *options, env=None, stderr=subprocess.PIPE):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name, content in (("feed.yml", feed), ("mailboxes.yml", mailboxes)):
-            (self.directory / name).write_text(json.dumps(content))
-            (self.directory / name).chmod(0o600)
+        self.configure(feed, mailboxes)
         self.state = self.directory / "state" / "state.db"
         self.process = subprocess.Popen(
             [program("imap-collector"), "-f", str(self.directory / "feed.yml"),
              "-m", str(self.directory / "mailboxes.yml"), "-s", str(self.state), *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
+            env={**os.environ, **(env or {})})
         self.code = self.out = self.err = None
+
+    def configure(self, feed=None, mailboxes=None):
+        """Writes the files, each as text or as anything JSON can say (which is YAML too)."""
+        for name, content in (("feed.yml", feed), ("mailboxes.yml", mailboxes)):
+            if content is not None:
+                text = content if isinstance(content, str) else json.dumps(content)
+                (self.directory / name).write_text(text)
+                (self.directory / name).chmod(0o600)
 
     def wait(self, timeout=100):
         """Until it has ended by itself."""
@@ -66,3 +76,62 @@ class Run:
 
     def __repr__(self):
         return f"exit {self.code}\n{self.out}\n{self.err}"
+
+
+class LiveRun(Run):
+    """A run with -c, whose log a test follows."""
+
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, "-c", **more)
+        self.lines = []
+        self._over = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._follow, daemon=True)
+        self._reader.start()
+
+    def _follow(self):
+        for line in self.process.stderr:
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def logged(self, pattern):
+        return [line for line in list(self.lines) if re.search(pattern, line)]
+
+    def wait_for_log(self, pattern, count=1, patience=60):
+        """Until so many lines match."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.logged(pattern)) >= count or self._over,
+                                   patience)
+            assert len(self.logged(pattern)) >= count, \
+                f"never came: {pattern}\n{''.join(self.lines)}"
+
+    def reload(self, feed=None, mailboxes=None):
+        """With these files; returns when it is through."""
+        before = len(self.logged(self.RELOADED))
+        self.configure(feed, mailboxes)
+        self.kill(signal.SIGHUP)
+        self.wait_for_log(self.RELOADED, before + 1)
+        return self.logged(self.RELOADED)[before]
+
+    RELOADED = "configuration is reloaded|stays as it was before"
+
+    def stop(self, how=signal.SIGTERM):
+        self.kill(how)
+        return self.wait()
+
+    def wait(self, timeout=100):
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"does not end:\n{''.join(self.lines)}") from None
+        self.out = self.process.stdout.read()
+        self._reader.join()
+        self.err = "".join(self.lines)
+        self.code = self.process.returncode
+        assert "Sanitizer" not in self.err and "runtime error" not in self.err, self.err
+        return self

@@ -4,7 +4,7 @@ import collections
 import pytest
 
 from peers import scripted_broker, scripted_imap
-from peers.collector import Run
+from peers.collector import LiveRun, Run
 
 
 def spam(count, size=0, who="trap"):
@@ -55,6 +55,22 @@ def start(tmp_path):
         if run.process.poll() is None:
             run.process.kill()
             run.process.communicate()
+
+
+@pytest.fixture
+def live(tmp_path):
+    """live(feed, mailboxes, *options, name=…, env=…): a run with -c."""
+    runs = []
+
+    def begin(feed, mailboxes, *options, name="collector", **more):
+        runs.append(LiveRun(tmp_path / name, feed, mailboxes, *options, **more))
+        return runs[-1]
+
+    yield begin
+    for started in runs:
+        if started.process.poll() is None:
+            started.process.kill()
+            started.process.wait()
 
 
 @pytest.fixture

@@ -255,7 +255,9 @@ class Broker:
 
 
 def mail_of(payload):
-    """The mail in a JSON payload."""
+    """The mail in a payload, JSON or raw."""
+    if not payload.startswith(b"{"):
+        return payload
     parsed = json.loads(payload)
     body = parsed["msg"].encode()
     if "msg_base64" in parsed:

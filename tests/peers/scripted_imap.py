@@ -93,6 +93,9 @@ class Session:
         self.number = number  # 1 for the server's first connection
         self.folder = None
         self.read_only = False
+        self.idling = False
+        self.over = False
+        self._told = 0  # EXISTS, as the client was last told
         self._buffer = b""
 
     # --- for overrides ---
@@ -106,6 +109,8 @@ class Session:
 
     def ok(self, command, text="done"):
         self.send(f"{command.tag} OK {text}\r\n")
+        with self.server.changed:
+            self.server.changed.notify_all()
 
     def no(self, command, text):
         self.send(f"{command.tag} NO {text}\r\n")
@@ -203,7 +208,29 @@ class Session:
         self.send(f"* CAPABILITY {self.server.capabilities}\r\n")
         self.ok(command)
 
+    def tell(self):
+        """Says how many mails there are in the folder, where the client does not know."""
+        with self.server.lock:
+            if self.folder and self._told != len(self.folder.mails):
+                self._told = len(self.folder.mails)
+                self.send(f"* {self._told} EXISTS\r\n")
+
     def _noop(self, command):
+        self.tell()
+        self.ok(command)
+
+    def _idle(self, command):
+        with self.server.lock:
+            self.send("+ idling\r\n")
+            self.idling = True
+            self.tell()
+        with self.server.changed:
+            self.server.changed.notify_all()
+        try:
+            line = self.read_line()
+        finally:
+            self.idling = False
+        assert line.upper() == b"DONE", line
         self.ok(command)
 
     def _id(self, command):
@@ -240,11 +267,23 @@ class Session:
         if not self.folder:
             self.no(command, "[NONEXISTENT] no such folder")
             return
+        self._told = len(self.folder.mails)
         self.send("* FLAGS (\\Seen \\Deleted)\r\n* OK [PERMANENTFLAGS (\\Seen \\Deleted \\*)] x\r\n",
-                  f"* {len(self.folder.mails)} EXISTS\r\n* 0 RECENT\r\n",
+                  f"* {self._told} EXISTS\r\n* 0 RECENT\r\n",
                   f"* OK [UIDVALIDITY {self.folder.uidvalidity}] x\r\n",
                   f"* OK [UIDNEXT {self.folder.uidnext}] x\r\n")
         self.ok(command, "[READ-ONLY] done" if read_only else "[READ-WRITE] done")
+
+    def _status(self, command):
+        name = command.args.decode().split(" (")[0].strip('"')
+        folder = self.server.folders.get(name)
+        if not folder:
+            self.no(command, "[NONEXISTENT] no such folder")
+            return
+        unseen = sum("\\Seen" not in mail.flags for mail in folder.mails)
+        self.send(f'* STATUS "{name}" (MESSAGES {len(folder.mails)} UIDNEXT {folder.uidnext} '
+                  f"UIDVALIDITY {folder.uidvalidity} UNSEEN {unseen})\r\n")
+        self.ok(command)
 
     def _examine(self, command):
         self._select(command, read_only=True)
@@ -263,16 +302,18 @@ class Session:
         self.ok(command)
 
     def _found(self, criteria):
-        mails = self.folder.mails
-        if criteria == "UNSEEN":
-            mails = [mail for mail in mails if "\\Seen" not in mail.flags]
-        elif criteria == "DELETED":
-            mails = [mail for mail in mails if "\\Deleted" in mail.flags]
-        elif criteria.startswith("UID "):
-            mails = [mail for _, mail in parse_set(criteria[4:], self.folder)]
-        else:
-            assert criteria == "ALL", criteria
-        return [mail.uid for mail in mails]
+        found = set(self.folder.uids())
+        words = iter(criteria.split())
+        for word in words:
+            if word == "UNSEEN":
+                found &= {mail.uid for mail in self.folder.mails if "\\Seen" not in mail.flags}
+            elif word == "DELETED":
+                found &= {mail.uid for mail in self.folder.mails if "\\Deleted" in mail.flags}
+            elif word == "UID":
+                found &= {mail.uid for _, mail in parse_set(next(words), self.folder)}
+            else:
+                assert word == "ALL", criteria
+        return sorted(found)
 
     def _mails(self, command):
         """The mails of a command about a set, and the rest of its arguments."""
@@ -367,6 +408,7 @@ class Server:
         self.tls_errors = []
         self.errors = []  # of overrides: they must not fail
         self.connections = 0
+        self.sessions = []  # of all connections
         self.lock = threading.RLock()
         self.changed = threading.Condition()
         self._overrides = []
@@ -386,6 +428,7 @@ class Server:
                 return
             self.connections += 1
             session = Session(self, sock, self.connections)
+            self.sessions.append(session)
             threading.Thread(target=self._serve, args=(session,), daemon=True).start()
 
     def _serve(self, session):
@@ -397,6 +440,9 @@ class Server:
             self.errors.append(repr(error))
         finally:
             session.socket.close()
+            with self.changed:
+                session.over = True
+                self.changed.notify_all()
 
     def stop(self):
         self._listener.close()
@@ -426,6 +472,23 @@ class Server:
         for folder in self.folders.values():
             for mail in folder.mails:
                 mail.answer = mail.size_answer = None
+
+    def deliver(self, *bodies):
+        """New mail in the INBOX, of which clients in IDLE are told at once."""
+        with self.lock:
+            for body in bodies:
+                self.inbox.add(body)
+            for session in self.sessions:
+                if session.idling:
+                    session.tell()
+
+    def wait_for_end(self):
+        """Until all connections are over."""
+        self.wait_for(lambda: all(session.over for session in self.sessions))
+
+    def wait_for_idle(self, count=1):
+        """Until so many connections are in IDLE."""
+        self.wait_for(lambda: sum(session.idling for session in self.sessions) >= count)
 
     def sent(self, name, text=""):
         """The arguments of all commands of a name that hold `text`."""
