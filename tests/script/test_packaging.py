@@ -1,0 +1,66 @@
+"""What is installed, and what systemd says of the units."""
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from peers.process import BUILD, REPOSITORY, program
+
+UNITS = ["imap-collector.service", "imap-collector-pass.service", "imap-collector-pass.timer"]
+
+
+@pytest.fixture
+def units(tmp_path):
+    """The units, with the programs where they were built."""
+    for name in UNITS:
+        made = BUILD / "packaging" / name
+        text = (made if made.exists() else REPOSITORY / "packaging" / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"(?m)^(ExecStart=)\S*/", rf"\1{BUILD}/", text))
+    return tmp_path
+
+
+def analyze(*arguments):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True,
+                          text=True, timeout=60)
+
+
+def test_units_are_well_formed(units):
+    result = analyze("verify", "--man=no", *(units / name for name in UNITS))
+    assert result.returncode == 0 and not result.stderr, result
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_units_are_locked_down(units, name):
+    result = analyze("security", "--offline=true", "--threshold=12", units / name)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_units_give_options_that_there_are(units, name):
+    line = re.search(r"(?m)^ExecStart=(.*)$", (units / name).read_text())[1].split()
+    assert line[0] == program("imap-collector")
+    text = subprocess.run([line[0], "--help"], capture_output=True, text=True, check=True).stdout
+    for word in line[1:]:
+        assert not word.startswith("-") or f"  {word}, " in text, word
+
+
+def test_installation(tmp_path):
+    """Programs, man pages, units where a system looks for them."""
+    if not shutil.which("meson"):
+        pytest.skip("there is no meson")
+    subprocess.run(["meson", "install", "-C", str(BUILD), "--no-rebuild", "--quiet",
+                    "--destdir", str(tmp_path)], check=True, capture_output=True, timeout=120)
+    files = {str(path.relative_to(tmp_path / "usr/local")) for path in tmp_path.rglob("*")
+             if path.is_file()}
+    assert files >= {"bin/imap-collector", "bin/hpfeeds-broker", "bin/hpfeeds",
+                     "share/man/man1/imap-collector.1", "share/man/man1/hpfeeds.1",
+                     "share/man/man1/hpfeeds-broker.1", "lib/sysusers.d/imap-collector.conf",
+                     "share/doc/imap-collector/docs/configuration.md",
+                     "share/doc/imap-collector/examples/feed_config.yml",
+                     *(f"lib/systemd/system/{name}" for name in UNITS)}
+    service = (tmp_path / "usr/local/lib/systemd/system/imap-collector.service").read_text()
+    assert "ExecStart=/usr/local/bin/imap-collector -c -f /usr/local/etc/imap-collector/" in service
+    assert "@hardening@" not in service and "@bindir@" not in service
