@@ -99,14 +99,18 @@ static void fetch_next_bodies(struct fetch *fetch)
 {
     struct buf set = {0};
     uint32_t *place;
+    bool unasked;
     while ((place = fetch_place(fetch->body_commands, 0)) &&
-           worklist_next_bodies(&fetch->folder->work, FETCH_COMMAND_BYTES, &set))
-        fetch_issue(fetch, place, &set, "(UID BODY.PEEK[])");
+           worklist_next_bodies(&fetch->folder->work, FETCH_COMMAND_BYTES, &set, &unasked))
+        fetch_issue(fetch, place, &set, unasked ? "(UID FLAGS BODY.PEEK[])" : "(UID BODY.PEEK[])");
     buf_release(&set);
 }
 
 void fetch_next(struct fetch *fetch)
 {
+    /* New mail is to be there at once: a round trip less. */
+    if (fetch->folder->look != FOLDER_LOOK_ALL)
+        worklist_skip_sizes(&fetch->folder->work);
     fetch_next_sizes(fetch);
     if (fetch->folder->env->sink_up)
         fetch_next_bodies(fetch);
@@ -251,6 +255,8 @@ static void fetch_named(struct fetch *fetch, const struct imap_fetch *said)
         fetch_sized(item, said);
     } else if (wanted) {
         item->answered = true;
+        if (item->unasked && said->has_flags)
+            item->foreign_deleted = said->flags & IMAP_FLAG_DELETED;
         if (said->has_body && fetch->discard)
             item->state = WORK_SIZED;
         else if (said->has_body && fetch->have_body)

@@ -8,6 +8,7 @@
 enum {
     WORK_WINDOW = 1500,    /* items at a time */
     WORK_SIZES = 500,      /* mails in one command for sizes */
+    WORK_FEW = 8,          /* mails that are fetched without asking for sizes */
     WORK_SET_OCTETS = 900, /* a set's text: commands stay below 1,000 octets (RFC 7162, 4) */
 };
 
@@ -105,11 +106,25 @@ bool worklist_next_sizes(struct worklist *list, struct buf *set)
     return true;
 }
 
-bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf *set)
+void worklist_skip_sizes(struct worklist *list)
+{
+    if (list->count || imap_uidset_size(&list->pending) > WORK_FEW)
+        return;
+    uint32_t uid;
+    while ((uid = imap_uidset_take_first(&list->pending))) {
+        worklist_insert(list, uid);
+        struct work_item *item = worklist_find(list, uid);
+        item->state = WORK_SIZED;
+        item->unasked = true;
+    }
+}
+
+bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf *set,
+                          bool *ret_unasked)
 {
     struct imap_uidset chosen = {0};
     uint64_t bytes = 0;
-    bool alone = false;
+    bool alone = false, unasked = false;
     for (size_t i = 0; i < list->count && !alone; i++) {
         const struct work_item *item = &list->items[i];
         if (item->state != WORK_SIZED)
@@ -133,8 +148,10 @@ bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf 
             list->items[i].state = WORK_ASKED;
             list->items[i].command = 0;
             list->items[i].answered = false;
+            unasked = unasked || list->items[i].unasked;
         }
     imap_uidset_release(&chosen);
+    *ret_unasked = unasked;
     return true;
 }
 

@@ -25,6 +25,7 @@ struct work_item {
     uint32_t size;    /* RFC822.SIZE, a hint; saturates */
     uint32_t command; /* that it is asked for with; 0: being composed, or none */
     enum work_state state;
+    bool unasked;         /* its size and flags were not asked for beforehand */
     bool foreign_deleted; /* carried \Deleted when we came */
     bool alone;           /* is asked for in a command of its own: failed among others */
     bool limited;         /* the server's limit of messages (RFC 9738) left it out once */
@@ -50,8 +51,13 @@ size_t worklist_count(const struct worklist *list, enum work_state state);
 /* The set of the next mails to ask the sizes of, appended to `set`; false when there are none or
  * the window is full. Follow it with worklist_issued(). */
 bool worklist_next_sizes(struct worklist *list, struct buf *set);
-/* The same for bodies: at most `bytes_max` by their sizes, but at least one mail. */
-bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf *set);
+/* A few mails need no sizes to be told apart: when no more than that are pending, and no items
+ * there are, they become SIZED as they are, `unasked`. */
+void worklist_skip_sizes(struct worklist *list);
+/* The same for bodies: at most `bytes_max` by their sizes, but at least one mail. *ret_unasked: the
+ * flags of one of them are not known. */
+bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf *set,
+                          bool *ret_unasked);
 /* The number of the command that was made of the last set. */
 void worklist_issued(struct worklist *list, uint32_t command);
 /* An item asked for with `command` that is still in a state of asking, or NULL: call it until

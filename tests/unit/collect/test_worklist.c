@@ -9,6 +9,8 @@
 
 #include "collect/worklist.h"
 
+static bool unasked; /* of the last set for bodies */
+
 static void assert_set(struct buf *set, const char *expected)
 {
     assert_string_equal(buf_cstr(set), expected);
@@ -34,17 +36,17 @@ static void test_sizes_then_bodies_bounded_by_bytes(void **state)
     assert_set(&set, "3:8");
     worklist_issued(&list, 1);
     assert_false(worklist_next_sizes(&list, &set));
-    assert_false(worklist_next_bodies(&list, 1000, &set));
+    assert_false(worklist_next_bodies(&list, 1000, &set, &unasked));
 
     size_all(&list, 400);
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "3:4");
     worklist_issued(&list, 2);
     list.items[2].size = 5000; /* more than fits: it goes by itself, but it goes */
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "5");
     worklist_issued(&list, 3);
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "6:7");
     worklist_issued(&list, 4);
     assert_int_equal(worklist_unanswered(&list, 3)->uid, 5);
@@ -52,6 +54,38 @@ static void test_sizes_then_bodies_bounded_by_bytes(void **state)
     assert_null(worklist_unanswered(&list, 3));
     assert_null(worklist_find(&list, 5));
     assert_int_equal(worklist_find(&list, 6)->uid, 6);
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+static void test_a_few_go_without_sizes(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    imap_uidset_add(&list.pending, 3, 9);
+    imap_uidset_add(&list.pending, 20, 20);
+    worklist_skip_sizes(&list);
+    assert_false(worklist_next_sizes(&list, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
+    assert_true(unasked);
+    assert_set(&set, "3:9,20");
+    worklist_issued(&list, 1);
+    worklist_add(&list, 30); /* there are items: it takes the usual way */
+    worklist_skip_sizes(&list);
+    assert_true(worklist_next_sizes(&list, &set));
+    assert_set(&set, "30");
+    worklist_issued(&list, 2);
+    size_all(&list, 5);
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
+    assert_false(unasked);
+    assert_set(&set, "30");
+
+    worklist_clear(&list);
+    imap_uidset_add(&list.pending, 1, 9); /* more than a few */
+    worklist_skip_sizes(&list);
+    assert_true(worklist_next_sizes(&list, &set));
+    assert_set(&set, "1:9");
     worklist_release(&list);
     buf_release(&set);
 }
@@ -66,13 +100,13 @@ static void test_a_failed_mail_goes_alone(void **state)
     buf_clear(&set);
     size_all(&list, 10);
     worklist_find(&list, 2)->alone = true;
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "1");
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "2");
-    assert_true(worklist_next_bodies(&list, 1000, &set));
+    assert_true(worklist_next_bodies(&list, 1000, &set, &unasked));
     assert_set(&set, "3:4");
-    assert_false(worklist_next_bodies(&list, 1000, &set));
+    assert_false(worklist_next_bodies(&list, 1000, &set, &unasked));
     worklist_release(&list);
     buf_release(&set);
 }
@@ -94,7 +128,7 @@ static void test_large_and_sparse(void **state)
         }
         assert_true(list.count <= 1500);
         size_all(&list, 100);
-        assert_true(worklist_next_bodies(&list, 1 << 20, &set));
+        assert_true(worklist_next_bodies(&list, 1 << 20, &set, &unasked));
         assert_true(set.len <= 900);
         buf_clear(&set);
         worklist_issued(&list, 7);
@@ -158,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_then_bodies_bounded_by_bytes),
+        cmocka_unit_test(test_a_few_go_without_sizes),
         cmocka_unit_test(test_a_failed_mail_goes_alone),
         cmocka_unit_test(test_large_and_sparse),
         cmocka_unit_test(test_two_million_sparse),
