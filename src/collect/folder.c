@@ -310,6 +310,7 @@ static void folder_found(struct folder *folder)
 {
     folder_take_found(folder);
     folder->search_answered = true;
+    folder->found_any = folder->selected.count;
     /* Mail may have come since SELECT, but not that much. */
     if (imap_uidset_size(&folder->selected) > folder->exists + FOLDER_SURPLUS)
         folder_fail_later(folder, "the server finds more mails than it says there are");

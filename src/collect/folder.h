@@ -76,6 +76,7 @@ struct folder {
     bool flooded;         /* FAILED: the server talks without an end, give the connection up */
     bool uids_change;     /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
                              this opening */
+    bool found_any;       /* by the last search */
     bool news;            /* the server told of something since the last search began */
     bool expect_none;     /* nothing new should be found: it would have been told */
     uint32_t uidvalidity; /* 0: it was never opened */

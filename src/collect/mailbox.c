@@ -80,6 +80,7 @@ void mailbox_free(struct mailbox *mailbox)
     pace_host_unuse(mailbox->host);
     collect_report_release(&mailbox->report);
     collect_account_free(mailbox->account);
+    free(mailbox->told);
     free(mailbox->folders);
     free(mailbox);
 }
@@ -169,10 +170,10 @@ static void mailbox_recovered(struct mailbox *mailbox)
 {
     struct collect_report *report = &mailbox->report;
     msec_t now = net_loop_now(mailbox->env->loop);
-    if (mailbox->trouble_told)
+    if (mailbox->telling)
         log_info(&mailbox->scope, "collecting again, after %llu s",
                  (unsigned long long)((now - report->failing_since) / 1000));
-    mailbox->trouble_told = false;
+    mailbox->telling = false;
     report->failing_since = 0;
     err_keep(&report->err, NULL);
 }
@@ -188,21 +189,21 @@ void mailbox_caught_up(struct mailbox *mailbox)
  * begins, when it changes, and every hour. */
 static void mailbox_tell(struct mailbox *mailbox, const struct err *err, msec_t pause)
 {
-    struct collect_report *report = &mailbox->report;
     msec_t now = net_loop_now(mailbox->env->loop);
-    bool same = report->err && !strcmp(report->err->text, err->text);
-    if (mailbox->trouble_told && same && now - mailbox->told_at < MAILBOX_TELL_AGAIN)
+    msec_t failing = now - mailbox->report.failing_since;
+    bool same = mailbox->told && !strcmp(mailbox->told->text, err->text);
+    if (same && now - mailbox->told_at < MAILBOX_TELL_AGAIN)
         return;
-    if (!mailbox->trouble_told && err->action != ERR_GIVE_UP &&
-        !pace_host_tells(mailbox->host, err->text))
+    if (!same && err->action != ERR_GIVE_UP && !pace_host_tells(mailbox->host, err->text))
         return;
-    if (mailbox->trouble_told && same)
+    if (failing >= MAILBOX_TELL_AGAIN)
         log_warning(&mailbox->scope, "%s; failing for %llu min now, tried again and again",
-                    err->text, (unsigned long long)((now - report->failing_since) / 60000));
+                    err->text, (unsigned long long)(failing / 60000));
     else
         log_warning(&mailbox->scope, "%s; trying again in %llu s", err->text,
                     (unsigned long long)(pause + 500) / 1000);
-    mailbox->trouble_told = true;
+    err_keep(&mailbox->told, err);
+    mailbox->telling = true;
     mailbox->told_at = now;
 }
 

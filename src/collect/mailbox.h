@@ -43,8 +43,9 @@ struct mailbox {
     struct watch *more;   /* further connections */
     unsigned unannounced; /* looks since IDLE last told that found what it had not told of */
     bool stopping;
-    bool trouble_told; /* in the log */
-    msec_t told_at;    /* when trouble was last told */
+    struct err *told; /* the trouble that was told last, in the log … */
+    msec_t told_at;
+    bool telling; /* … and that it is over was not */
 };
 
 /* Takes over the account (a copy). `finished` is called once, from the loop, when it is DONE or

@@ -10,6 +10,7 @@ enum {
     RETRY_PASS_MOST = 15 * 1000,
     /* Continuous. */
     RETRY_MOST = 15 * 60 * 1000,
+    RETRY_MOST_CAUGHT_UP = 60 * 1000,
     RETRY_PERSON = 60 * 60 * 1000, /* the upper half is random */
     RETRY_LIMITED = 60 * 1000,     /* at least, when a server speaks of a limit */
 };
@@ -37,7 +38,8 @@ bool retry_next(struct retry *retry, bool continuous, const struct retry_attempt
     } else if (attempt->action == ERR_GIVE_UP) {
         pause = random_backoff(0, RETRY_PERSON, RETRY_PERSON);
     } else {
-        pause = random_backoff(retry->in_a_row - 1, RETRY_FIRST, RETRY_MOST);
+        pause = random_backoff(retry->in_a_row - 1, RETRY_FIRST,
+                               attempt->caught_up ? RETRY_MOST_CAUGHT_UP : RETRY_MOST);
         if (attempt->limited && pause < RETRY_LIMITED)
             pause = RETRY_LIMITED + pause;
     }

@@ -2,7 +2,8 @@
  *
  * One pass: three attempts in a row without progress, twenty in all, and none for what a person
  * has to mend or for a server that wants to be left alone for longer. Continuous: for ever, from
- * seconds to a quarter of an hour apart; what a person has to mend about once an hour, as accounts
+ * seconds to a quarter of an hour apart (a minute, if all that was there is collected each time);
+ * what a person has to mend about once an hour, as accounts
  * get locked; a server's hint is honoured. */
 #ifndef COLLECT_RETRY_H
 #define COLLECT_RETRY_H
@@ -20,7 +21,8 @@ struct retry {
 /* What came of an attempt. */
 struct retry_attempt {
     enum err_action action;
-    bool progressed; /* it got as far as it is to get, or delivered something */
+    bool progressed; /* it stood for a while, or delivered something */
+    bool caught_up;  /* all that was there is collected */
     bool limited;    /* the server spoke of a limit, or of being unavailable */
     msec_t hint;     /* the pause it asked for; 0: none */
 };

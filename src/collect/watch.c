@@ -6,6 +6,10 @@
 #include "collect/watch_impl.h"
 #include "net/conn.h"
 
+enum {
+    WATCH_STANDS = 60 * 1000 /* a connection that did so before it ended was a good one */
+};
+
 static const struct {
     const char *name;
     enum collect_phase phase; /* until it has caught up; then that of those is WATCHING */
@@ -83,6 +87,7 @@ static void watch_ready(void *ctx)
 {
     struct watch *watch = ctx;
     struct mailbox *mailbox = watch->mailbox;
+    watch->logged_in_at = watch_now(watch);
     pace_logged_in(&watch->ticket);
     if (mailbox->report.check) {
         struct collect_check *check = mailbox->report.check;
@@ -189,6 +194,7 @@ static void watch_ended(void *ctx, const struct connection_end *end)
     err_keep(&watch->why, end->err);
     watch->hint = end->hint;
     watch->limited = end->limited;
+    watch->ended_at = watch_now(watch);
     net_timer_stop(watch->timer);
     watch_close_folder(watch);
     pace_release(&watch->ticket);
@@ -264,6 +270,12 @@ static const struct err *watch_folder_trouble(const struct watch *watch)
     return found;
 }
 
+/* A server that lets us in and then ends it, again and again, is not to be stormed. */
+static bool watch_has_stood(const struct watch *watch)
+{
+    return watch->caught_up && watch->ended_at - watch->logged_in_at >= WATCH_STANDS;
+}
+
 /* Nothing is in flight any more: how does it go on? */
 static void watch_decide(struct watch *watch)
 {
@@ -281,7 +293,8 @@ static void watch_decide(struct watch *watch)
     struct retry_attempt attempt = {
         .action = why->action,
         .progressed =
-            watch->caught_up || watch->mailbox->report.delivered > watch->delivered_before,
+            watch_has_stood(watch) || watch->mailbox->report.delivered > watch->delivered_before,
+        .caught_up = watch->caught_up,
         .limited = watch->limited,
         .hint = watch->hint,
     };

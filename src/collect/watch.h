@@ -69,6 +69,7 @@ struct watch {
     bool idle_refused;   /* it was announced, but does not work */
     bool idle_asked;     /* DONE was due to us, not the server's own end of IDLE */
     unsigned idle_short; /* IDLEs in a row that the server ended at once */
+    unsigned fruitless;  /* looks for news in a row that found none */
     bool yield;          /* somebody waits for this connection */
     bool round;          /* a round is due */
     bool rounding;       /* the LIST on its way is a round's */
@@ -79,6 +80,8 @@ struct watch {
     msec_t sweep_at;   /* everything is looked at, whatever was told */
     msec_t round_at;
     msec_t marks_at;           /* marks that are due are set; 0: none are */
+    msec_t logged_in_at;       /* on the last connection … */
+    msec_t ended_at;           /* … and when it ended */
     uint64_t delivered_before; /* by the mailbox, when this attempt began */
     struct err *why;
     msec_t hint;

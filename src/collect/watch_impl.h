@@ -9,7 +9,9 @@
 #include "net/loop.h"
 
 enum {
-    WATCH_SWEEP = 15 * 60 * 1000
+    WATCH_SWEEP = 15 * 60 * 1000,
+    /* A server that tells of news there are none of, so often in a row, is heard once a second. */
+    WATCH_FRUITLESS_MAX = 20,
 };
 
 static inline const struct collect_account *watch_account(const struct watch *watch)

@@ -7,6 +7,7 @@ enum {
     /* An IDLE that the server ends within this time, so often in a row, is none. */
     WATCH_IDLE_SHORT = 1000,
     WATCH_IDLE_SHORT_MAX = 3,
+    WATCH_FRUITLESS_PAUSE = 1000,
 };
 
 static bool watch_idles(const struct watch *watch)
@@ -20,6 +21,12 @@ static msec_t watch_sooner(msec_t a, msec_t b)
     return !a || (b && b < a) ? b : a;
 }
 
+/* When the server's news may be looked into. */
+static msec_t watch_news_at(const struct watch *watch)
+{
+    return watch->idle_since + (watch->fruitless < WATCH_FRUITLESS_MAX ? 0 : WATCH_FRUITLESS_PAUSE);
+}
+
 /* For the next moment that there may be an errand at. */
 static void watch_set_timer(struct watch *watch)
 {
@@ -29,6 +36,8 @@ static void watch_set_timer(struct watch *watch)
         next = watch_sooner(next, watch->sweep_at);
         if (watch_needs_round(watch))
             next = watch_sooner(next, watch->round_at);
+        if (watch->current && watch->current->folder.news)
+            next = watch_sooner(next, watch_news_at(watch));
     }
     net_timer_start(watch->timer, next > now ? next - now : 0);
 }
@@ -77,8 +86,8 @@ static bool watch_has_errand(struct watch *watch)
     if (!watch_is_free(watch))
         return false;
     return watch_wanted(watch) || watch->yield || watch_may_claim(watch) ||
-           (folder && (folder->news || folder->state == FOLDER_FAILED)) ||
-           watch_is_due(now, watch->sweep_at) ||
+           (folder && folder->news && now >= watch_news_at(watch)) ||
+           (folder && folder->state == FOLDER_FAILED) || watch_is_due(now, watch->sweep_at) ||
            (watch_is_due(now, watch->round_at) && watch_needs_round(watch));
 }
 

@@ -114,6 +114,14 @@ void watch_tell_folder(const struct watch *watch, struct mailbox_folder *folder)
     work->delivered = work->delivered_bytes = 0;
 }
 
+/* News that turned out to be none, again and again, wait a moment: see watch_listen.c. */
+static bool watch_hears_news(struct watch *watch, const struct folder *folder)
+{
+    bool none = folder->look == FOLDER_LOOK_NEWS && !folder->found_any;
+    watch->fruitless = none ? watch->fruitless + 1 : 0;
+    return folder->news && watch->fruitless < WATCH_FRUITLESS_MAX;
+}
+
 /* The open folder is through. */
 static void watch_folder_through(struct watch *watch)
 {
@@ -121,7 +129,7 @@ static void watch_folder_through(struct watch *watch)
     watch_tell_folder(watch, folder);
     if (folder->folder.state == FOLDER_FAILED)
         watch_folder_failed(watch);
-    else if (folder->folder.news && watch_continuous(watch))
+    else if (watch_continuous(watch) && watch_hears_news(watch, &folder->folder))
         watch_want(folder, FOLDER_LOOK_NEWS);
 }
 

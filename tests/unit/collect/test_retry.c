@@ -54,6 +54,7 @@ static void test_continuous_never_does(void **state)
     const struct retry_attempt later = {.action = ERR_RETRY_LATER};
     const struct retry_attempt person = {.action = ERR_GIVE_UP};
     const struct retry_attempt moved = {.action = ERR_RETRY_LATER, .progressed = true};
+    const struct retry_attempt caught_up = {.action = ERR_RETRY_LATER, .caught_up = true};
     const struct retry_attempt limited = {.action = ERR_RETRY_LATER, .limited = true};
     const struct retry_attempt hint = {.action = ERR_RETRY_LATER, .hint = HOUR};
     struct retry retry = {0};
@@ -63,6 +64,9 @@ static void test_continuous_never_does(void **state)
         longest = longest * 2 > 15 * MINUTE ? 15 * MINUTE : longest * 2;
     }
     assert_in_range(again(&retry, true, &moved), 500, SECOND);
+    for (unsigned i = 0; i < 10; i++)
+        again(&retry, true, &caught_up);
+    assert_in_range(again(&retry, true, &caught_up), MINUTE / 2, MINUTE);
     for (unsigned i = 0; i < 100; i++)
         assert_in_range(again(&retry, true, &person), HOUR / 2, HOUR);
     retry = (struct retry){0};
