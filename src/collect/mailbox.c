@@ -254,7 +254,7 @@ void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const stru
     report->phase = report->err ? COLLECT_FAILED : COLLECT_DONE;
     if (report->err && !mailbox->stopping)
         log_error(&mailbox->scope, "%s", report->err->text);
-    else if (!report->err && !mailbox->env->settings.check)
+    else if (!report->err && !mailbox->stopping && !mailbox->env->settings.check)
         mailbox_log_done(mailbox);
     mailbox->finished(mailbox->ctx);
 }
