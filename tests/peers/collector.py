@@ -98,6 +98,9 @@ class LiveRun(Run):
             self._over = True
             self._changed.notify_all()
 
+    def _read_table(self):
+        self.out = self.process.stdout.read()
+
     def logged(self, pattern):
         return [line for line in list(self.lines) if re.search(pattern, line)]
 
@@ -124,12 +127,15 @@ class LiveRun(Run):
         return self.wait()
 
     def wait(self, timeout=100):
+        # A table that is larger than a pipe must be read for it to end.
+        table = threading.Thread(target=self._read_table, daemon=True)
+        table.start()
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(f"does not end:\n{''.join(self.lines)}") from None
-        self.out = self.process.stdout.read()
+        table.join()
         self._reader.join()
         self.err = "".join(self.lines)
         self.code = self.process.returncode
