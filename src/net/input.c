@@ -40,6 +40,7 @@ static enum net_io net_conn_fill(struct net_conn *conn, size_t *ret_len)
     enum net_io io = conn->ssl ? net_tls_read(conn->ssl, data, NET_READ_BUFFER, ret_len, &err)
                                : net_conn_read_plain(conn, data, NET_READ_BUFFER, ret_len, &err);
     conn->read_wants_write = io == NET_IO_WANT_WRITE;
+    conn->loop->came += *ret_len;
     conn->input_over = io == NET_IO_END || io == NET_IO_BROKEN;
     if (io == NET_IO_BROKEN)
         net_conn_note(conn, &err);

@@ -3,10 +3,16 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "net/loop_impl.h"
 #include "net/resolve.h"
+
+enum {
+    NET_REST_LEAST = 2 * 1024, /* less is an answer, not a flow */
+    NET_REST_MOST = 64 * 1024, /* so much at a time is worth its turn */
+};
 
 void net_task_init(struct net_task *task, void (*run)(void *owner), void *owner)
 {
@@ -57,6 +63,18 @@ static void net_loop_run_phase(struct net_task *head)
 }
 
 /* Before the loop waits. */
+/* A peer that is slower than we are would wake us for each of its writes: waking, a read and the
+ * write of what was made of it cost 10 µs, as much as a mail's hash and text. */
+static void net_loop_rest(struct net_loop *loop)
+{
+    size_t came = loop->came;
+    loop->came = 0;
+    if (!loop->rest || came < NET_REST_LEAST || came >= NET_REST_MOST)
+        return;
+    nanosleep(&(struct timespec){.tv_nsec = 1000L * loop->rest}, NULL);
+    loop->rests++;
+}
+
 static void net_loop_turn(uv_prepare_t *prepare)
 {
     struct net_loop *loop = prepare->data;
@@ -66,8 +84,10 @@ static void net_loop_turn(uv_prepare_t *prepare)
         net_loop_run_phase(&loop->phases[i]);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         empty = empty && loop->phases[i].next == &loop->phases[i];
-    if (empty)
+    if (empty) {
         uv_idle_stop(&loop->idle);
+        net_loop_rest(loop);
+    }
     net_alarms_arm(loop);
 }
 
@@ -107,6 +127,11 @@ void net_loop_free(struct net_loop *loop)
 void net_loop_run(struct net_loop *loop)
 {
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void net_loop_set_rest(struct net_loop *loop, unsigned usec)
+{
+    loop->rest = usec;
 }
 
 void net_loop_stop(struct net_loop *loop)

@@ -31,6 +31,10 @@ void net_loop_free(struct net_loop *loop);
 /* Returns after net_loop_stop(), or when nothing is left that could happen. */
 void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
+/* For a loop that lives on throughput: after a turn that brought a little of much (2 to 64 kB) it
+ * rests for `usec` before it looks for more, so that more comes at a time. What was to be written
+ * has gone out by then. 0, as at first: it never does. */
+void net_loop_set_rest(struct net_loop *loop, unsigned usec);
 /* The monotonic clock as of the start of this turn of the loop, and what was skipped. */
 msec_t net_loop_now(const struct net_loop *loop);
 /* For tests: the clock jumps ahead. All timers and deadlines that become due by it fire in the next

@@ -29,6 +29,9 @@ struct net_loop {
     uv_prepare_t prepare; /* runs the phases before the loop waits */
     uv_idle_t idle;       /* active while a task is scheduled: then the loop does not wait */
     struct net_task phases[NET_PHASE_COUNT]; /* heads of circular lists */
+    size_t came;                             /* bytes, in this turn */
+    unsigned rest;
+    uint64_t rests;
     struct net_resolver *resolver;
     uint8_t read_buffer[NET_READ_BUFFER];
     uint8_t record[NET_RECORD]; /* where small pieces are put together into one TLS record */

@@ -20,6 +20,7 @@ enum {
     PROGRESS_LOG = 10000,
     EXIT_SOME_FAILED = 1,
     CHECK_BROKER_PATIENCE = 15000,
+    PROGRAM_REST = 200, /* µs: see net_loop_set_rest() */
 };
 
 struct program {
@@ -282,6 +283,7 @@ int main(int argc, char **argv)
 
     limits_raise();
     program.loop = net_loop_new();
+    net_loop_set_rest(program.loop, PROGRAM_REST);
     result = EX_CONFIG;
     program.tls = tls_store_new(NULL);
     if (setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)

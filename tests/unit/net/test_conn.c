@@ -65,6 +65,30 @@ static void test_megabytes_both_ways(void **state)
     }
 }
 
+static uint64_t rests_of(unsigned usec, size_t bytes)
+{
+    struct stage stage;
+    begin(&stage, true);
+    net_loop_set_rest(stage.loop, usec);
+    stage_fill(&stage.client.out, bytes, 1);
+    stage_run(&stage, all_arrived);
+    stage_turns(&stage);
+    check_arrived(&stage.client, &stage.server);
+    uint64_t rests = stage.loop->rests;
+    stage_release(&stage);
+    return rests;
+}
+
+/* A loop that was asked to rests after a turn that brought a little of much, not after an answer.
+ */
+static void test_rests(void **state)
+{
+    (void)state;
+    assert_int_equal(rests_of(0, 8000), 0);
+    assert_int_equal(rests_of(100, 1000), 0);
+    assert_in_range(rests_of(100, 8000), 1, 8);
+}
+
 static bool both_ended(struct stage *stage)
 {
     return peer_saw(&stage->client, 'E') && peer_saw(&stage->server, 'E');
@@ -657,6 +681,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_megabytes_both_ways),
+        cmocka_unit_test(test_rests),
         cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_closing_in_each_event),
         cmocka_unit_test(test_closed_before_ready),
