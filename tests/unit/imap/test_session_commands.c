@@ -626,8 +626,8 @@ static void test_endless_talk(void **state)
 static struct imap_session *test_idling_session(void)
 {
     static const char *const answers[] = {
-        "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 172 EXISTS\r\n"
-        "* OK [UIDVALIDITY 3857529045] UIDs valid\r\n* OK [UIDNEXT 4392] Predicted next UID\r\n",
+        ("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 172 EXISTS\r\n"
+         "* OK [UIDVALIDITY 3857529045] UIDs valid\r\n* OK [UIDNEXT 4392] Predicted next UID\r\n"),
         "* SEARCH 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28\r\n",
         "* 1 FETCH (UID 1 FLAGS (\\Seen) RFC822.SIZE 10 BODY[] {10}\r\n0123456789)\r\n",
         "+ idling\r\n* 173 EXISTS\r\n",
