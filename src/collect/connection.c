@@ -43,6 +43,8 @@ void connection_fail(struct connection *connection, const struct err *err)
         .hint = imap_session_suggested_pause(connection->session),
         .limited = imap_session_limited(connection->session),
     };
+    end.broke_in_fetch =
+        end.err && imap_session_broke_in_fetch(connection->session, &end.broke_over);
     connection_close(connection);
     connection->events->ended(connection->ctx, &end);
 }

@@ -22,6 +22,8 @@ struct connection_end {
     const struct err *err; /* NULL: it ended as it should, after connection_leave() */
     msec_t hint;           /* the pause the server asked for; 0: none */
     bool limited;          /* its last refusal spoke of a limit, or of being unavailable */
+    bool broke_in_fetch;   /* the protocol, that is … */
+    uint32_t broke_over;   /* … over the mail of this UID; 0: it had not said */
 };
 
 struct connection_events {

@@ -17,6 +17,8 @@ enum {
     FETCH_QUOTED_MAX = 32768, /* held of a body in quotes: all connections' fit into the budget */
 };
 
+const char FETCH_LIMIT_BROKEN[] = "protocol";
+
 static void fetch_granted(struct budget_waiter *waiter);
 
 void fetch_init(struct fetch *fetch, struct folder *folder)
@@ -48,6 +50,29 @@ static void fetch_free_encoder(struct fetch *fetch)
 {
     payload_encoder_free(fetch->encoder);
     fetch->encoder = NULL;
+}
+
+bool fetch_is_broken(const struct fetch *fetch, uint32_t uid)
+{
+    for (unsigned i = 0; i < fetch->broken_count; i++)
+        if (fetch->broken[i] == uid)
+            return true;
+    return false;
+}
+
+/* It would over the same mail on the next connection, too. */
+void fetch_broke(struct fetch *fetch, uint32_t named, const char *why)
+{
+    struct folder *folder = fetch->folder;
+    struct work_item *item =
+        named ? worklist_find(&folder->work, named) : worklist_only_asked(&folder->work);
+    if (!named && !item)
+        fetch->careful = true;
+    if (!item || fetch->broken_count == FETCH_BROKEN)
+        return;
+    fetch->broken[fetch->broken_count++] = item->uid;
+    folder->report->found++; /* detaching the folder takes it out */
+    folder_hold(folder, item->uid, NULL, FETCH_LIMIT_BROKEN, why);
 }
 
 void fetch_reset(struct fetch *fetch)
@@ -96,22 +121,37 @@ static void fetch_next_sizes(struct fetch *fetch)
     buf_release(&set);
 }
 
+static bool fetch_awaits_body(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < FETCH_COMMANDS; i++)
+        if (fetch->body_commands[i])
+            return true;
+    return false;
+}
+
 static void fetch_next_bodies(struct fetch *fetch)
 {
     struct buf set = {0};
     uint32_t *place;
+    uint64_t most = fetch->careful ? 0 : FETCH_COMMAND_BYTES;
     bool unasked;
-    while ((place = fetch_place(fetch->body_commands, 0)) &&
-           worklist_next_bodies(&fetch->folder->work, FETCH_COMMAND_BYTES, &set, &unasked))
+    while (!(fetch->careful && fetch_awaits_body(fetch)) &&
+           (place = fetch_place(fetch->body_commands, 0)) &&
+           worklist_next_bodies(&fetch->folder->work, most, &set, &unasked))
         fetch_issue(fetch, place, &set, unasked ? "(UID FLAGS BODY.PEEK[])" : "(UID BODY.PEEK[])");
     buf_release(&set);
 }
 
 void fetch_next(struct fetch *fetch)
 {
+    struct worklist *work = &fetch->folder->work;
+    if (work->last && !work->count && !work->pending.count) {
+        worklist_take_last(work);
+        fetch->folder->report->found++;
+    }
     /* New mail is to be there at once: a round trip less. */
     if (fetch->folder->look != FOLDER_LOOK_ALL)
-        worklist_skip_sizes(&fetch->folder->work);
+        worklist_skip_sizes(work);
     fetch_next_sizes(fetch);
     if (fetch->folder->env->sink_up)
         fetch_next_bodies(fetch);
@@ -148,14 +188,6 @@ void fetch_sink_down(struct fetch *fetch)
     fetch->discard = receiving;
     if (stalled)
         folder->events->resume(folder->ctx);
-}
-
-static bool fetch_awaits_body(const struct fetch *fetch)
-{
-    for (size_t i = 0; i < FETCH_COMMANDS; i++)
-        if (fetch->body_commands[i])
-            return true;
-    return false;
 }
 
 /* An announced body: reserves memory for it before its first byte is kept. */

@@ -17,8 +17,12 @@ struct folder;
 
 /* Commands in flight, for sizes and for bodies each: no round trip is waited for. */
 enum {
-    FETCH_COMMANDS = 4
+    FETCH_COMMANDS = 4,
+    FETCH_BROKEN = 16, /* more connections an account has not got in a pass */
 };
+
+/* The "limit" of held mails over which the server broke the protocol. */
+extern const char FETCH_LIMIT_BROKEN[];
 
 struct fetch {
     struct folder *folder;
@@ -31,9 +35,12 @@ struct fetch {
     unsigned barren;  /* mails in a row that were asked for and did not come */
     unsigned refused; /* mails in a row that the server would not give out */
     bool nameless;    /* a body came without a UID */
-    bool have_body;   /* a whole body, waiting for its FETCH to name it */
-    bool discard;     /* the body in hand cannot be delivered now: it is read and dropped, so that
-                         the connection stays alive */
+    bool careful; /* the server broke the protocol, nobody knows over which mail: one at a time */
+    uint32_t broken[FETCH_BROKEN]; /* mails over which it did, in this run: not asked for again */
+    unsigned broken_count;
+    bool have_body; /* a whole body, waiting for its FETCH to name it */
+    bool discard;   /* the body in hand cannot be delivered now: it is read and dropped, so that
+                       the connection stays alive */
     struct buf frame;
     struct payload_result result;
     uint32_t size_commands[FETCH_COMMANDS]; /* on their way; 0: free */
@@ -45,6 +52,12 @@ void fetch_init(struct fetch *fetch, struct folder *folder);
 void fetch_reset(struct fetch *fetch);
 /* Nothing is to be fetched for now: keeps no memory for it. */
 void fetch_rest(struct fetch *fetch);
+/* The server broke the protocol in the midst of a FETCH, and the connection is gone; `named` is the
+ * mail that it was about, if not 0. If it is known which one it was, it is held; else the next
+ * connection asks for one mail at a time, to find it. To be called before fetch_reset(). */
+void fetch_broke(struct fetch *fetch, uint32_t named, const char *why);
+/* Did it do so over this mail in this run? */
+bool fetch_is_broken(const struct fetch *fetch, uint32_t uid);
 /* Issues what may be issued now. */
 void fetch_next(struct fetch *fetch);
 /* BODY_BEGIN, BODY_DATA, BODY_END, FETCH. False: stalls for memory. */

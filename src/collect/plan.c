@@ -6,10 +6,19 @@
 #include "collect/folder.h"
 
 /* Is a known, selected mail to be fetched all the same? */
-static bool plan_refetch(const struct folder *folder, const struct state_mail *mail)
+static bool plan_refetch(struct folder *folder, const struct state_mail *mail)
 {
+    if (fetch_is_broken(&folder->fetch, mail->uid))
+        return false;
     if (mail->kind == STATE_DELIVERED)
         return folder->env->settings.again;
+    /* It costs a connection each time that it still is broken, so of all such mails only one is
+     * tried in a run, and none where others broke before. */
+    if (!strcmp(mail->limit, FETCH_LIMIT_BROKEN)) {
+        if (!folder->fetch.broken_count)
+            worklist_add_last(&folder->work, mail->uid);
+        return false;
+    }
     /* A held mail is tried again when the limit it was held under has changed, and in every run
      * when it was not held for a limit. */
     return !*mail->limit || strcmp(mail->limit, folder->env->hold_limit);

@@ -196,6 +196,8 @@ static void watch_ended(void *ctx, const struct connection_end *end)
     watch->limited = end->limited;
     watch->ended_at = watch_now(watch);
     net_timer_stop(watch->timer);
+    if (end->broke_in_fetch && watch->current)
+        fetch_broke(&watch->current->folder.fetch, end->broke_over, end->err->text);
     watch_close_folder(watch);
     pace_release(&watch->ticket);
     mailbox_take_back(watch->mailbox, watch);

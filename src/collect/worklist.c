@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 
 enum {
     WORK_WINDOW = 1500,    /* items at a time */
@@ -23,16 +24,31 @@ void worklist_clear(struct worklist *list)
 {
     imap_uidset_clear(&list->pending);
     list->count = 0;
+    list->last = list->last_lot = 0;
 }
 
 bool worklist_empty(const struct worklist *list)
 {
-    return !list->count && !list->pending.count;
+    return !list->count && !list->pending.count && !list->last;
 }
 
 void worklist_add(struct worklist *list, uint32_t uid)
 {
     imap_uidset_add(&list->pending, uid, uid);
+}
+
+void worklist_add_last(struct worklist *list, uint32_t uid)
+{
+    uint32_t lot;
+    random_bytes(&lot, sizeof lot);
+    if (lot % ++list->last_lot == 0)
+        list->last = uid;
+}
+
+void worklist_take_last(struct worklist *list)
+{
+    worklist_add(list, list->last);
+    list->last = list->last_lot = 0;
 }
 
 /* Where the uid is, or belongs. */
@@ -129,7 +145,7 @@ bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf 
         const struct work_item *item = &list->items[i];
         if (item->state != WORK_SIZED)
             continue;
-        if (chosen.count && (item->alone || bytes + item->size > bytes_max))
+        if (chosen.count && (item->alone || !bytes_max || bytes + item->size > bytes_max))
             break;
         imap_uidset_add(&chosen, item->uid, item->uid);
         bytes += item->size;
@@ -153,6 +169,18 @@ bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf 
     imap_uidset_release(&chosen);
     *ret_unasked = unasked;
     return true;
+}
+
+struct work_item *worklist_only_asked(struct worklist *list)
+{
+    struct work_item *only = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].state == WORK_ASKED && only)
+            return NULL;
+        if (list->items[i].state == WORK_ASKED)
+            only = &list->items[i];
+    }
+    return only;
 }
 
 void worklist_issued(struct worklist *list, uint32_t command)

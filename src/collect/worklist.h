@@ -37,6 +37,8 @@ struct worklist {
     struct work_item *items; /* ascending by uid */
     size_t count;
     size_t cap;
+    uint32_t last;     /* is worked on when all others are through; 0: none */
+    uint32_t last_lot; /* how many it was chosen from */
 };
 
 void worklist_release(struct worklist *list);
@@ -44,6 +46,11 @@ void worklist_clear(struct worklist *list);
 bool worklist_empty(const struct worklist *list);
 /* Puts a mail (back) among the pending ones. */
 void worklist_add(struct worklist *list, uint32_t uid);
+/* Of all mails that are added so, one is chosen by lot, to be worked on when all others are
+ * through. */
+void worklist_add_last(struct worklist *list, uint32_t uid);
+/* Puts that one among the pending ones. */
+void worklist_take_last(struct worklist *list);
 struct work_item *worklist_find(struct worklist *list, uint32_t uid);
 void worklist_remove(struct worklist *list, struct work_item *item);
 /* How many items are in a state. */
@@ -54,10 +61,12 @@ bool worklist_next_sizes(struct worklist *list, struct buf *set);
 /* A few mails need no sizes to be told apart: when no more than that are pending, and no items
  * there are, they become SIZED as they are, `unasked`. */
 void worklist_skip_sizes(struct worklist *list);
-/* The same for bodies: at most `bytes_max` by their sizes, but at least one mail. *ret_unasked: the
- * flags of one of them are not known. */
+/* The same for bodies: at most `bytes_max` by their sizes, but at least one mail; 0: just one.
+ * *ret_unasked: the flags of one of them are not known. */
 bool worklist_next_bodies(struct worklist *list, uint64_t bytes_max, struct buf *set,
                           bool *ret_unasked);
+/* The one mail whose body is asked for, if it is just one; else NULL. */
+struct work_item *worklist_only_asked(struct worklist *list);
 /* The number of the command that was made of the last set. */
 void worklist_issued(struct worklist *list, uint32_t command);
 /* An item asked for with `command` that is still in a state of asking, or NULL: call it until

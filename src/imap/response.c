@@ -51,6 +51,14 @@ size_t imap_parser_rest(const struct imap_parser *parser)
     return parser->lexer.in_len;
 }
 
+bool imap_parser_broke_in_fetch(const struct imap_parser *parser, uint32_t *ret_uid)
+{
+    if (!parser->broken || parser->take != imap_fetch_take)
+        return false;
+    *ret_uid = parser->response.fetch.uid;
+    return true;
+}
+
 bool imap_parser_idle(const struct imap_parser *parser)
 {
     return !parser->take;

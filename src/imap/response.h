@@ -222,6 +222,8 @@ int imap_parser_next(struct imap_parser *parser, const struct imap_response **re
                      struct err *err);
 /* How many bytes of the last input are not taken yet. */
 size_t imap_parser_rest(const struct imap_parser *parser);
+/* Did it return -1 in the midst of a FETCH? *ret_uid is what that had named by then; 0: no mail. */
+bool imap_parser_broke_in_fetch(const struct imap_parser *parser, uint32_t *ret_uid);
 /* Is it between two responses, with nothing taken of the next? */
 bool imap_parser_idle(const struct imap_parser *parser);
 

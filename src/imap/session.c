@@ -294,6 +294,11 @@ unsigned imap_session_caps(const struct imap_session *session)
     return session->login.caps;
 }
 
+bool imap_session_broke_in_fetch(const struct imap_session *session, uint32_t *ret_uid)
+{
+    return imap_parser_broke_in_fetch(session->parser, ret_uid);
+}
+
 unsigned imap_session_pending(const struct imap_session *session)
 {
     unsigned pending = 0;

@@ -99,6 +99,9 @@ const char *imap_session_waiting_for(const struct imap_session *session);
 void imap_session_secured(struct imap_session *session);
 /* enum imap_cap bits; after READY those that hold when logged in. */
 unsigned imap_session_caps(const struct imap_session *session);
+/* Is it over because the server broke the protocol in the midst of a FETCH? *ret_uid is what that
+ * had named by then; 0: no mail. */
+bool imap_session_broke_in_fetch(const struct imap_session *session, uint32_t *ret_uid);
 /* How many of the caller's commands are not answered yet. */
 unsigned imap_session_pending(const struct imap_session *session);
 /* The pause in ms that the server asked for with the last NO, BAD or BYE that named one

@@ -679,9 +679,11 @@ def test_a_mail_of_four_gibibytes(imap, hpfeeds, start):
     assert len(grown) == 1 and grown[0] < 16 << 20, grown
 
 
-def announce(text):
+def announce(text, behind=False):
+    """A body that cannot be, of a mail that is named before it, or would be behind it."""
     def answer(s, mail, seq):
-        s.send(f"* {seq} FETCH (UID {mail.uid} BODY[] {text}\r\n")
+        name = "" if behind else f"UID {mail.uid} "
+        s.send(f"* {seq} FETCH ({name}BODY[] {text}\r\n")
         s.silence()
     return answer
 
@@ -689,20 +691,65 @@ def announce(text):
 HUGE = ["{4294967296}", "{18446744073709551616}", "{-1}", "{99999999999999999999999}", "{}"]
 
 
-def test_literals_that_cannot_be(imap, hpfeeds, start):
-    """They fail their mailbox, not another's, and without waiting for what never comes."""
+def test_literals_that_cannot_be(imap, hpfeeds, run):
+    """Their mails are held, and nothing waits for what never comes; others go on."""
     servers = []
-    for number, text in enumerate(HUGE):
-        server = imap(spam(2, who=f"huge{number}"), name=f"huge{number}")
-        server.inbox.mail(2).answer = announce(text)
-        servers.append(server)
+    for behind in (False, True):
+        for number, text in enumerate(HUGE):
+            name = f"huge{number}{behind}"
+            server = imap(spam(3, who=name), name=name)
+            server.inbox.mail(2).answer = announce(text, behind)
+            servers.append(server)
     good = imap(spam(2, who="good"), name="good")
-    result = start(hpfeeds.feed(), [server.mailbox() for server in [*servers, good]]).wait()
-    assert result.code == 1 and result.row("good")[3] == "ok", result
-    assert hpfeeds.bodies() >= once(spam(2, who="good"))
-    assert max(hpfeeds.bodies().values()) == 1
+    mailboxes = [server.mailbox() for server in [*servers, good]]
+    result = run(hpfeeds.feed(), mailboxes)
+    assert result.code == 0 and result.row("good") == (2, 2, 0, "ok"), result
+    expected = spam(2, who="good")
     for server in servers:
-        assert result.row(server.name)[3] != "ok" and server.connections <= 4
+        assert result.row(server.name) == (3, 2, 1, "ok"), result
+        assert server.connections == (3 if server.name.endswith("True") else 2)
+        assert server.inbox.flags() == {1: {"\\Seen"}, 2: set(), 3: {"\\Seen"}}
+        expected += [mail.body for mail in server.inbox.mails if mail.uid != 2]
+    assert hpfeeds.bodies() == once(expected)
+    assert "a body of 4294967296 bytes" in result.err
+    assert {kind for kind, _ in result.recorded().values()} == {"delivered", "held"}
+
+    # They are tried again: when all others are through, and new mail is not held up.
+    for server in servers:
+        server.inbox.add(b"new in " + server.name.encode())
+    result = run(hpfeeds.feed(), mailboxes)
+    assert result.code == 0, result
+    for server in servers:
+        assert result.row(server.name) == (2, 1, 1, "ok"), result
+        expected.append(b"new in " + server.name.encode())
+        server.inbox.mail(2).answer = None
+        expected.append(server.inbox.mail(2).body)
+    result = run(hpfeeds.feed(), mailboxes)
+    assert result.code == 0 and hpfeeds.bodies() == once(expected), result
+    assert all(server.inbox.mail(2).flags == {"\\Seen"} for server in servers)
+
+
+def test_many_literals_that_cannot_be(imap, hpfeeds, run):
+    """Each costs a connection once; later runs try but one of them."""
+    mails = spam(30)
+    server = imap(mails)
+    bad = (3, 4, 11, 20, 29)
+    for uid in bad:
+        server.inbox.mail(uid).answer = announce("{4294967296}")
+    server.inbox.mail(bad[1]).size_answer = announce("{-1}")
+    result = run(hpfeeds.feed(), [server.mailbox()])
+    assert result.code == 0 and result.row("trap") == (30, 25, 5, "ok"), result
+    assert server.connections == 1 + len(bad)
+    expected = [mail.body for mail in server.inbox.mails if mail.uid not in bad]
+    assert hpfeeds.bodies() == once(expected)
+    for number in range(3):
+        server.inbox.add(b"new %d" % number)
+        server.connections = 0
+        result = run(hpfeeds.feed(), [server.mailbox()])
+        assert result.code == 0 and result.row("trap") == (2, 1, 1, "ok"), result
+        assert server.connections == 2
+        expected.append(b"new %d" % number)
+        assert hpfeeds.bodies() == once(expected)
 
 
 # --- many ---------------------------------------------------------------------------------------

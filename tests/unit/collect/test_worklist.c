@@ -170,6 +170,54 @@ static void test_two_million_sparse(void **state)
     buf_release(&set);
 }
 
+/* One at a time, whatever their sizes are said to be. */
+static void test_one_body_at_a_time(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    struct buf set = {0};
+    uint32_t uids[] = {3, 5, 8};
+    for (size_t i = 0; i < 3; i++) {
+        worklist_add(&list, uids[i]);
+        assert_true(worklist_next_sizes(&list, &set));
+        worklist_find(&list, uids[i])->state = WORK_SIZED;
+    }
+    assert_null(worklist_only_asked(&list));
+    buf_clear(&set);
+    assert_true(worklist_next_bodies(&list, 0, &set, &unasked));
+    assert_string_equal(buf_cstr(&set), "3");
+    assert_int_equal(worklist_only_asked(&list)->uid, 3);
+    buf_clear(&set);
+    assert_true(worklist_next_bodies(&list, 0, &set, &unasked));
+    assert_string_equal(buf_cstr(&set), "5");
+    assert_null(worklist_only_asked(&list));
+    worklist_release(&list);
+    buf_release(&set);
+}
+
+/* Each of the mails has its turn, one in a run, and none is forgotten. */
+static void test_last_by_lot(void **state)
+{
+    (void)state;
+    struct worklist list = {0};
+    unsigned seen = 0;
+    assert_true(worklist_empty(&list));
+    for (int run = 0; run < 10000 && seen != 7; run++) {
+        for (uint32_t uid = 0; uid < 3; uid++)
+            worklist_add_last(&list, 10 + uid);
+        assert_false(worklist_empty(&list));
+        assert_int_equal(list.pending.count, 0);
+        worklist_take_last(&list);
+        seen |= 1u << (imap_uidset_take_first(&list.pending) - 10);
+        assert_true(worklist_empty(&list));
+    }
+    assert_int_equal(seen, 7);
+    worklist_add_last(&list, 4);
+    worklist_clear(&list);
+    assert_true(worklist_empty(&list));
+    worklist_release(&list);
+}
+
 static void test_given_back(void **state)
 {
     (void)state;
@@ -196,6 +244,8 @@ int main(void)
         cmocka_unit_test(test_a_failed_mail_goes_alone),
         cmocka_unit_test(test_large_and_sparse),
         cmocka_unit_test(test_two_million_sparse),
+        cmocka_unit_test(test_one_body_at_a_time),
+        cmocka_unit_test(test_last_by_lot),
         cmocka_unit_test(test_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,38 @@ static void test_sizes(void **state)
     CASES_CHECK(rows);
 }
 
+/* Which mail it was that cannot be taken, as far as the server had said. */
+static void test_broken_over_a_mail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input;
+        int64_t uid; /* -1: it was no FETCH */
+    } rows[] = {
+        {"* 1 FETCH (UID 7 BODY[] {-1}\r\n", 7},
+        {"* 1 FETCH (UID 7)\r\n* 2 FETCH (UID 8 FLAGS () BODY[] {4294967296}\r\n", 8},
+        {"* 1 FETCH (UID 7)\r\n* 2 FETCH (BODY[] {4294967296}\r\n", 0},
+        {"* 1 FETCH (UID 7 BODY[] {1}\r\na BODY[] {1}\r\nb)\r\n", 7},
+        {"* 1 FETCH (UID 7 BODY[] {1}\r\na)\r\nA1 BYE x\r\n", -1},
+        {"* LIST () {-1}\r\n", -1},
+        {"220 hello\r\n", -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct imap_parser *parser = imap_parser_new(&imap_limits_default);
+        const struct imap_response *response;
+        uint32_t uid = 99;
+        int got;
+        imap_parser_feed(parser, (const uint8_t *)rows[i].input, strlen(rows[i].input));
+        assert_false(imap_parser_broke_in_fetch(parser, &uid));
+        while ((got = imap_parser_next(parser, &response, NULL)) > 0)
+            assert_false(imap_parser_broke_in_fetch(parser, &uid));
+        assert_int_equal(got, -1);
+        assert_true(imap_parser_broke_in_fetch(parser, &uid) == (rows[i].uid >= 0));
+        assert_int_equal(uid, rows[i].uid < 0 ? 99 : rows[i].uid);
+        imap_parser_free(parser);
+    }
+}
+
 /* Bodies are not copied: each piece is the input itself. */
 static void test_body_points_into_input(void **state)
 {
@@ -223,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_item_slips),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_broken_over_a_mail),
         cmocka_unit_test(test_body_points_into_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
