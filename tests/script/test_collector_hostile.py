@@ -459,11 +459,11 @@ def test_bodies_in_quotes_take_bounded_memory(imap, hpfeeds, start, real_memory,
     begun = threading.Semaphore(0)
     left = threading.Event()
     memory = []
-    bad = [imap([b"x"], name=f"quotes{number}") for number in range(63 if length < 5000 else 100)]
+    bad = [imap([b"x"], name=f"quotes{number}") for number in range(50 if length < 5000 else 100)]
     good = imap(spam(5, who="good"), name="good")
     for server in bad:
         server.inbox.mail(1).answer = quote(length, begun)
-    good.on("UID SEARCH", lambda s, c: [begun.acquire(timeout=60) for _ in range(63)] and DEFAULT)
+    good.on("UID SEARCH", lambda s, c: [begun.acquire(timeout=60) for _ in range(50)] and DEFAULT)
     good.on("LOGOUT", lambda s, c: memory.append(collector.memory()) or left.set() or DEFAULT)
     collector = start(hpfeeds.feed(max_frame=10 << 20),
                       [server.mailbox() for server in [good, *bad]])
