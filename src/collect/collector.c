@@ -250,8 +250,10 @@ static void collector_renew(struct collector_entry *entry, const struct collect_
     collect_account_free(entry->successor);
     entry->successor = NULL;
     bool ending = entry->mailbox->stopping;
-    if (!ending && collect_account_equal(entry->mailbox->account, account))
+    if (!ending && collect_account_equal(entry->mailbox->account, account)) {
+        mailbox_hurry(entry->mailbox);
         return;
+    }
     entry->successor = collect_account_copy(account);
     if (!entry->started)
         collector_replace(entry);

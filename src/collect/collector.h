@@ -59,8 +59,9 @@ struct collector *collector_new(struct net_loop *loop, const struct collector_se
                                 struct sink *moved_sink, struct state *state,
                                 collector_finished_fn *finished, void *ctx);
 /* These are the accounts from now on; they are copied. What is there by the same label and equal
- * (collect_account_equal()) goes on undisturbed; what differs is ended and begun anew; what is new
- * is begun, what is missing ended. Labels are unique. */
+ * (collect_account_equal()) goes on undisturbed, but for what waits to be tried again: that is
+ * tried now; what differs is ended and begun anew; what is new is begun, what is missing ended.
+ * Labels are unique. */
 void collector_set_accounts(struct collector *collector, const struct collect_account *accounts,
                             size_t count);
 /* Replaces the hosts' rules, the memory budget, or the sink (what it has not confirmed goes to the

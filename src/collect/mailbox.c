@@ -90,6 +90,13 @@ void mailbox_start(struct mailbox *mailbox)
     watch_start(&mailbox->first);
 }
 
+void mailbox_hurry(struct mailbox *mailbox)
+{
+    watch_hurry(&mailbox->first);
+    for (struct watch *watch = mailbox->more; watch; watch = watch->next)
+        watch_hurry(watch);
+}
+
 void mailbox_sink_changed(struct mailbox *mailbox)
 {
     for (size_t i = 0; i < mailbox->account->folder_count && !mailbox->env->sink_up; i++)

@@ -56,6 +56,8 @@ struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *mov
  * more. NULL does nothing. */
 void mailbox_free(struct mailbox *mailbox);
 void mailbox_start(struct mailbox *mailbox);
+/* What waits to be tried again is tried now. */
+void mailbox_hurry(struct mailbox *mailbox);
 /* The sink came up, went down, or is another one. */
 void mailbox_sink_changed(struct mailbox *mailbox);
 /* Closes the connections; finishes as FAILED with `why` when what is in flight is settled. */

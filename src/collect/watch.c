@@ -309,6 +309,12 @@ static void watch_decide(struct watch *watch)
     watch_back_off(watch, pause);
 }
 
+void watch_hurry(struct watch *watch)
+{
+    if (watch->state == WATCH_BACKING_OFF)
+        net_timer_start(watch->timer, 0);
+}
+
 static void watch_timer_fired(void *ctx)
 {
     struct watch *watch = ctx;

@@ -97,6 +97,8 @@ void watch_start(struct watch *watch);
 /* Something happened outside the connection (mails settled or recorded, the sink came up, a folder
  * became free): looks at it in this turn of the loop. */
 void watch_nudge(struct watch *watch);
+/* BACKING_OFF: tries again now. */
+void watch_hurry(struct watch *watch);
 /* Goes on reading: memory is there for the folder that is open on it. */
 void watch_resume(struct watch *watch);
 /* Closes the connection; becomes OVER when what is in flight is settled. */

@@ -33,7 +33,7 @@ class Courier(ImapServer):
         self._make_userdb()
         self._make_maildirs()
         self.give_away(self.data)
-        self._start_all()
+        self.start_all()
 
     def _make_environment(self):
         shim = self.data / "reroot.so"
@@ -77,7 +77,7 @@ class Courier(ImapServer):
             for folder in (".Spam", ".Trash"):
                 (maildir / folder / "maildirfolder").touch()
 
-    def _start_all(self):
+    def start_all(self):
         authdaemond = self.start([unpacked("usr/lib/courier/courier-authlib/authdaemond")],
                                  "authdaemond", env=self._environment)
         self._await_authdaemon(authdaemond)
@@ -99,3 +99,8 @@ class Courier(ImapServer):
                 self.stop()
                 raise RuntimeError(f"authdaemond did not start:\n{process.text()}")
             time.sleep(0.02)
+
+    def deliver(self, user, mails):
+        """New mail arrives in the INBOX."""
+        number = list(self.users).index(user)
+        self.deliver_to(self.data / "mail" / str(number) / "Maildir", mails)

@@ -1,6 +1,8 @@
 """Cyrus IMAP on free loopback ports with data of its own; runs as root or as any user."""
 import grp
+import re
 import shutil
+import smtplib
 import subprocess
 
 from peers.imap_server import ImapServer, unpacked, unpacked_environment
@@ -40,6 +42,7 @@ START {{
 SERVICES {{
   imap cmd="{bin}/imapd -C {imapd}" listen="127.0.0.1:{port}" proto="tcp4"
   imaps cmd="{bin}/imapd -s -C {imapd}" listen="127.0.0.1:{tls_port}" proto="tcp4"
+  lmtp cmd="{bin}/lmtpd -a -C {imapd}" listen="{directory}/lib/socket/lmtp"
 }}
 EVENTS {{
 }}
@@ -64,20 +67,31 @@ class Cyrus(ImapServer):
             (self.data / part).mkdir(parents=True)
         shutil.copy(certs.cert, self.data / "server.pem")
         shutil.copy(certs.key, self.data / "server.key")
+        self._binaries = binaries
         imapd, master = self.data / "imapd.conf", self.data / "cyrus.conf"
         imapd.write_text(_IMAPD.format(
             user=self.owner.pw_name, group=grp.getgrgid(self.owner.pw_gid).gr_name,
             directory=self.data))
         master.write_text(_MASTER.format(bin=binaries, imapd=imapd, port=self.port,
-                                         tls_port=self.tls_port))
+                                         tls_port=self.tls_port, directory=self.data))
         for user, password in self.users.items():
             self._add(user, password)
         self.give_away(self.data)
-        process = self.start([binaries / "master", "-D", "-C", imapd, "-M", master,
-                              "-p", self.data / "pid"], env=unpacked_environment())
+        self.start_all()
+
+    def start_all(self):
+        process = self.start([self._binaries / "master", "-D", "-C", self.data / "imapd.conf",
+                              "-M", self.data / "cyrus.conf", "-p", self.data / "pid"],
+                             env=unpacked_environment())
         self.await_port(self.tls_port, process)
 
     def _add(self, user, password):
         subprocess.run([unpacked("usr/sbin/saslpasswd2"), "-p", "-c", "-f",
                         self.data / "sasldb", "-u", "localhost", user],
                        input=password.encode(), env=unpacked_environment(), check=True)
+
+    def deliver(self, user, mails):
+        """New mail arrives in the INBOX, by LMTP."""
+        with smtplib.LMTP(str(self.data / "lib/socket/lmtp")) as client:
+            for mail in mails:
+                client.sendmail("", [f"{user}@localhost"], re.sub(rb"\r?\n", b"\r\n", mail))

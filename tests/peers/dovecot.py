@@ -99,7 +99,10 @@ class Dovecot(ImapServer):
                                   f"default_internal_group = {group}\n",
             no_chroot="" if root else "chroot ="))
         self.give_away(self.mail)
-        process = self.start([self._binary(), "-F", "-c", config])
+        self.start_all()
+
+    def start_all(self):
+        process = self.start([self._binary(), "-F", "-c", self.data / "dovecot.conf"])
         self.await_port(self.tls_port, process, self.directory / "dovecot.log")
 
     @staticmethod
@@ -116,3 +119,10 @@ class Dovecot(ImapServer):
             (maildir / "new" / f"{1700000000 + number}.M{number}P1.test").write_bytes(mail)
         self.give_away(self.mail / user)
         return 0
+
+    def deliver(self, user, mails):
+        """New mail arrives in the INBOX."""
+        maildir = self.mail / user / "Maildir"
+        if not (maildir / "new").exists():
+            self.fill(user, [])
+        self.deliver_to(maildir, mails)

@@ -1,10 +1,12 @@
 """What the IMAP servers that tests start have in common."""
 import imaplib
+import itertools
 import os
 import pathlib
 import pwd
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -70,16 +72,45 @@ class ImapServer:
         self.owner = pwd.getpwnam("mail") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self.data = _data_directory(self.name)
         self._processes = []
+        self._delivered = itertools.count()
 
     def start(self, argv, name="out", **popen):
         """Starts one of the server's processes."""
         self._processes.append(ProcessGroup(argv, self.directory / f"{name}.log", **popen))
         return self._processes[-1]
 
-    def stop(self):
+    def halt(self):
+        """Ends its processes; its data stay."""
         for process in reversed(self._processes):
             process.stop()
+        self._processes.clear()
+
+    def restart(self):
+        self.halt()
+        self.start_all()
+
+    def stop(self):
+        self.halt()
         shutil.rmtree(self.data)
+
+    def kick(self):
+        """Ends all sessions, without a word to their clients."""
+        groups = {process.popen.pid for process in self._processes}
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, _, rest = stat.read_text().split("(", 1)[1].rpartition(")")
+                if name in ("imap", "imapd") and int(rest.split()[2]) in groups:
+                    os.kill(int(stat.parent.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+
+    def deliver_to(self, maildir, mails):
+        """As mail systems do: a mail is there whole, or not at all."""
+        for mail in mails:
+            name = f"{1700000000}.M{next(self._delivered)}P2.test"
+            (maildir / "tmp" / name).write_bytes(mail)
+            self.give_away(maildir / "tmp" / name)
+            (maildir / "tmp" / name).rename(maildir / "new" / name)
 
     def give_away(self, *paths):
         """Hands files and folders over to self.owner, where that is another user."""
