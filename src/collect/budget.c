@@ -8,6 +8,7 @@
 enum {
     BUDGET_KEPT = 8, /* one part in so many is kept for fresh mail */
     BUDGET_IN_A_ROW = 8,
+    BUDGET_WAITING = 16, /* one part in so many may wait for the sink before servers are paused */
 };
 
 struct budget_line {
@@ -18,6 +19,7 @@ struct budget_line {
 struct budget {
     size_t bytes_max;
     size_t bytes_used;
+    size_t waiting; /* for the sink, of the bytes used */
     size_t slots_max;
     size_t slots_used;
     bool open;
@@ -34,7 +36,8 @@ static bool budget_fits(const struct budget *budget, bool fresh, size_t bytes)
         bytes_max -= bytes_max / BUDGET_KEPT;
         slots_max -= slots_max / BUDGET_KEPT;
     }
-    if (!budget->open || budget->slots_used >= slots_max)
+    if (!budget->open || budget->slots_used >= slots_max ||
+        budget->waiting > budget->bytes_max / BUDGET_WAITING)
         return false;
     return !budget->bytes_used ||
            (budget->bytes_used < bytes_max && bytes <= bytes_max - budget->bytes_used);
@@ -160,9 +163,20 @@ void budget_adjust(struct budget *budget, size_t from_bytes, size_t to_bytes)
     budget_changed(budget);
 }
 
+void budget_add_waiting(struct budget *budget, size_t bytes)
+{
+    budget->waiting += bytes;
+}
+
 void budget_release_bytes(struct budget *budget, size_t bytes)
 {
     budget_adjust(budget, bytes, 0);
+}
+
+void budget_release_waiting(struct budget *budget, size_t bytes)
+{
+    budget->waiting -= bytes;
+    budget_release_bytes(budget, bytes);
 }
 
 void budget_release_slot(struct budget *budget)

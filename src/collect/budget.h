@@ -41,6 +41,11 @@ void budget_cancel(struct budget *budget, struct budget_waiter *waiter);
 void budget_set_bytes(struct budget *budget, size_t bytes);
 /* The reservation turned out to be larger or smaller. */
 void budget_adjust(struct budget *budget, size_t from_bytes, size_t to_bytes);
+/* Of what is reserved, `bytes` wait for the sink from now on. While much waits nothing is granted:
+ * the sink is slower than the servers, and more in memory would not help. */
+void budget_add_waiting(struct budget *budget, size_t bytes);
+/* They wait no longer, and are free. */
+void budget_release_waiting(struct budget *budget, size_t bytes);
 void budget_release_bytes(struct budget *budget, size_t bytes);
 void budget_release_slot(struct budget *budget);
 

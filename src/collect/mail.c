@@ -26,12 +26,13 @@ void mail_offer(struct collect_env *env, struct folder *folder, uint32_t uid, bo
         mail->next->previous = mail;
     env->mails = mail;
     budget_adjust(env->budget, reserved, mail->reserved);
+    budget_add_waiting(env->budget, mail->reserved);
     sink_offer(env->sink, moved_frame, mail);
 }
 
 void mail_sent(struct mail *mail)
 {
-    budget_release_bytes(mail->env->budget, mail->reserved);
+    budget_release_waiting(mail->env->budget, mail->reserved);
     mail->reserved = 0;
 }
 

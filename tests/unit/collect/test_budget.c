@@ -139,6 +139,25 @@ static void test_fresh_mail_goes_first(void **state)
     assert_int_equal(fixture->waiters[1].turn, 2);
 }
 
+/* A sink that is slow: what waits for it stops the granting long before the memory is used up. */
+static void test_slow_sink(void **state)
+{
+    struct fixture *fixture = *state;
+    budget_open(fixture->budget, true);
+    fixture->waiters[2].waiter.fresh = true;
+    assert_true(request(fixture, 0, 20));
+    budget_adjust(fixture->budget, 20, 7);
+    budget_add_waiting(fixture->budget, 7);
+    assert_false(request(fixture, 1, 1));
+    assert_false(request(fixture, 2, 1));
+    net_loop_run(fixture->loop);
+    assert_int_equal(turns, 0);
+    budget_release_waiting(fixture->budget, 1);
+    net_loop_run(fixture->loop);
+    assert_int_equal(fixture->waiters[2].turn, 1);
+    assert_int_equal(fixture->waiters[1].turn, 2);
+}
+
 enum {
     CROWD = 20
 };
@@ -170,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_larger_than_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel_lets_the_next_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_sink, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fresh_mail_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_backlog_has_its_turns, set_up, tear_down),
     };
