@@ -34,6 +34,7 @@ void folder_init(struct folder *folder, struct collect_env *env,
     };
     folder->scope.account = account->label;
     folder->next = 1;
+    folder->again = env->settings.again;
     fetch_init(&folder->fetch, folder);
     marks_init(&folder->marks, folder, account);
 }
@@ -450,6 +451,7 @@ static void folder_marks_refused(struct folder *folder)
 static void folder_finish(struct folder *folder)
 {
     folder->state = FOLDER_CAUGHT_UP;
+    folder->again = false;
     if (folder->marks.refused)
         folder_marks_refused(folder);
     if (folder->known.old_count && !folder_is_partial(folder)) {
@@ -536,7 +538,7 @@ static ptrdiff_t folder_find_old(const struct folder *folder, const uint8_t sha2
 
 bool folder_recognise(struct folder *folder, const uint8_t sha256[STATE_SHA256])
 {
-    if (folder->env->settings.again)
+    if (folder->again)
         return false;
     ptrdiff_t first = folder_find_old(folder, sha256);
     if (first < 0)

@@ -73,6 +73,7 @@ struct folder {
     bool search_again;    /* it looked too narrowly: UIDVALIDITY turned out to be another */
     bool search_whole;    /* no limit of the server's cut its result off */
     bool looked_at_all;   /* every mail of the folder was among those found */
+    bool again;           /* also what is on record is fetched, until all was once */
     bool flooded;         /* FAILED: the server talks without an end, give the connection up */
     bool uids_change;     /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
                              this opening */

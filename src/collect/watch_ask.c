@@ -137,7 +137,7 @@ static bool watch_has_others(const struct watch *watch)
 {
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i) && watch_folder(watch, i) != watch->home &&
-            folder_name_resolved(&watch->mailbox->folders[i].called))
+            watch_folder(watch, i)->folder.state == FOLDER_CAUGHT_UP)
             return true;
     return false;
 }
@@ -155,7 +155,7 @@ void watch_ask_notify(struct watch *watch)
     /* All of them: which one is open changes. */
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++) {
         const struct mailbox_folder *folder = watch_folder(watch, i);
-        if (folder && folder_name_resolved(&folder->called))
+        if (folder && folder->folder.state == FOLDER_CAUGHT_UP)
             names[count++] = folder->called.mailbox;
     }
     watch->command = imap_session_notify(watch->connection.session, names, count);

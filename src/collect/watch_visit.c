@@ -127,9 +127,15 @@ static void watch_folder_through(struct watch *watch)
 {
     struct mailbox_folder *folder = watch->current;
     watch_tell_folder(watch, folder);
-    if (folder->folder.state == FOLDER_FAILED)
+    if (folder->folder.state == FOLDER_FAILED) {
         watch_folder_failed(watch);
-    else if (watch_continuous(watch) && watch_hears_news(watch, &folder->folder))
+        return;
+    }
+    /* One that was not to be had is to be told of as well. */
+    if (folder->told)
+        watch->notified = false;
+    folder->told = false;
+    if (watch_continuous(watch) && watch_hears_news(watch, &folder->folder))
         watch_want(folder, FOLDER_LOOK_NEWS);
 }
 
