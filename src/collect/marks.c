@@ -14,6 +14,9 @@ const char MARKS_NOTE_FLAGGED[] = "flagged";
 enum {
     MARKS_SET_OCTETS = 900,
     MARKS_ENOUGH = 64, /* while more mail comes, small steps are not worth their round trip */
+    /* Mails in one COPY: if its answer does not come, nobody knows whether it was done, and it is
+     * done again. As many as fit into a command whatever their UIDs are. */
+    MARKS_COPIES = MARKS_SET_OCTETS / 11,
 };
 
 void marks_init(struct marks *marks, struct folder *folder, const struct collect_account *account)
@@ -56,6 +59,7 @@ void marks_detach(struct marks *marks)
     marks->state = MARKS_IDLE;
     marks->command = 0;
     marks->swept = false;
+    marks->copies_unrecorded = 0;
     imap_uidset_clear(&marks->due);
     imap_uidset_clear(&marks->copied);
     imap_uidset_clear(&marks->active);
@@ -77,6 +81,8 @@ bool marks_expunges(const struct marks *marks)
 void marks_add(struct marks *marks, uint32_t uid, bool copied)
 {
     imap_uidset_add(copied ? &marks->copied : &marks->due, uid, uid);
+    if (copied && marks->copies_unrecorded)
+        marks->copies_unrecorded--;
 }
 
 static bool marks_has(const struct marks *marks, unsigned cap)
@@ -104,6 +110,14 @@ static void marks_activate(struct marks *marks, struct imap_uidset *from)
     imap_uidset_clear(&marks->active);
     imap_uidset_parse(&marks->active, (char *)text.data, text.len, SIZE_MAX);
     buf_release(&text);
+}
+
+static void marks_activate_copies(struct marks *marks)
+{
+    uint32_t uid;
+    imap_uidset_clear(&marks->active);
+    for (int i = 0; i < MARKS_COPIES && (uid = imap_uidset_take_first(&marks->due)); i++)
+        imap_uidset_add(&marks->active, uid, uid);
 }
 
 /* Entering a state issues its command. */
@@ -165,6 +179,19 @@ static enum marks_state marks_first_step(const struct marks *marks)
     }
 }
 
+/* The copies of one COPY are on record before the next goes out. */
+static void marks_begin(struct marks *marks)
+{
+    enum marks_state step = marks_first_step(marks);
+    if (step == MARKS_COPYING && marks->copies_unrecorded)
+        return;
+    if (step == MARKS_COPYING)
+        marks_activate_copies(marks);
+    else
+        marks_activate(marks, &marks->due);
+    marks_enter(marks, step);
+}
+
 void marks_next(struct marks *marks, bool last)
 {
     if (!marks->session || marks->state != MARKS_IDLE || marks->refused)
@@ -173,8 +200,7 @@ void marks_next(struct marks *marks, bool last)
         marks_activate(marks, &marks->copied);
         marks_enter(marks, MARKS_DELETING);
     } else if (marks->due.count && (last || imap_uidset_size(&marks->due) >= MARKS_ENOUGH)) {
-        marks_activate(marks, &marks->due);
-        marks_enter(marks, marks_first_step(marks));
+        marks_begin(marks);
     } else if (last && marks->flagged.count && !marks->swept) {
         marks_enter(marks, MARKS_LOOKING);
     }
@@ -268,6 +294,7 @@ static void marks_succeeded(struct marks *marks, enum imap_code code)
     case MARKS_COPYING:
         /* A crash before the delete must not lead to a second copy: they come back when this is
          * on record. */
+        marks->copies_unrecorded = (size_t)imap_uidset_size(&marks->active);
         marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_COPIED);
         marks_enter(marks, MARKS_IDLE);
         break;

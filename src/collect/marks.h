@@ -6,7 +6,7 @@
  *   seen, keyword:  UID STORE
  *   delete:         UID STORE \Deleted, then UID EXPUNGE (RFC 4315) of exactly these; without
  *                   UIDPLUS a plain EXPUNGE at the end, if nobody else's mail would go with them
- *   move:           UID MOVE (RFC 6851); without it UID COPY, and then as for delete */
+ *   move:           UID MOVE (RFC 6851); without it UID COPY of a few, and then as for delete */
 #ifndef COLLECT_MARKS_H
 #define COLLECT_MARKS_H
 
@@ -44,6 +44,7 @@ struct marks {
     uint32_t command;
     bool created;               /* the target was created already: not twice */
     bool swept;                 /* the look for a plain EXPUNGE was taken */
+    size_t copies_unrecorded;   /* made, and not on record yet */
     struct imap_uidset due;     /* to be done */
     struct imap_uidset copied;  /* to be done, but for the copy */
     struct imap_uidset active;  /* of the step on its way */

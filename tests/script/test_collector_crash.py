@@ -238,6 +238,28 @@ def test_killed_while_mail_leaves(imap, hpfeeds, start, run, after, capabilities
     assert result.recorded() == {}
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_in_mid_copy(imap, hpfeeds, start, run, done):
+    """The COPY was done, its answer is not heard: nobody knows, so it is done again, and that is
+    the copies of one command. None is missing, and none is sent again."""
+    mails = spam(400)
+    server = imap(mails, capabilities=without("MOVE"))
+    server.folders["Done"] = Folder()
+    run(hpfeeds.feed(), [server.mailbox(after="none")], "-a")
+    trap = Trap()
+    at_command("UID COPY", number=2, done=done)(server, hpfeeds, trap)
+    killed = trap.set(start(hpfeeds.feed(), [server.mailbox(after={"move": "Done"})], "-a")).wait()
+    assert killed.code == -signal.SIGKILL
+
+    server.well()
+    result = run(hpfeeds.feed(), [server.mailbox(after={"move": "Done"})], "-a")
+    assert result.code == 0 and server.inbox.mails == [], result
+    assert sorted(hpfeeds.bodies().elements()) == sorted(mails)
+    moved = [mail.body for mail in server.folders["Done"].mails]
+    assert set(moved) == set(mails) and max(map(moved.count, mails)) <= 2
+    assert len(moved) == len(mails) + (81 if done else 0)
+
+
 STOPS = ["search", "bodies", "mail 301", "frame 1", "frame last", "marker 1 echoed", "first mark",
          "second mark", "logout"]
 
