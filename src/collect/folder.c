@@ -219,12 +219,9 @@ static void folder_plan(struct folder *folder)
     imap_uidset_release(&folder->selected);
     folder->state = FOLDER_WORKING;
 
-    if (whole && folder->known.count && !folder->env->settings.fetch_all) {
-        char criteria[64];
-        snprintf(criteria, sizeof criteria, "UID %u:%u", folder->known.mails[0].uid,
-                 folder->known.mails[folder->known.count - 1].uid);
-        folder->present_command = imap_session_uid_search(folder->session, criteria);
-    }
+    /* All mails, though only the known ones are of interest: what is short can be told by it. */
+    if (whole && folder->known.count && !folder->env->settings.fetch_all)
+        folder->present_command = imap_session_uid_search(folder->session, "ALL");
     folder_proceed(folder, true);
 }
 
@@ -355,7 +352,8 @@ static void folder_looked(struct folder *folder, const struct imap_event *event)
     if (event->status == IMAP_OK && event->code != IMAP_CODE_MESSAGELIMIT) {
         struct imap_uidset present = {0};
         found_take(&folder->present, &present);
-        plan_forget_absent(folder, &present);
+        if (imap_uidset_size(&present) >= folder->exists)
+            plan_forget_absent(folder, &present);
         imap_uidset_release(&present);
     }
 }

@@ -144,6 +144,43 @@ def test_a_search_that_is_cut_makes_nothing_forgotten(imap, hpfeeds, run):
     assert result.code == 0 and hpfeeds.bodies() == once(spam(4)), result
 
 
+SHORT = {
+    "nothing": [],
+    "an empty result": ["* SEARCH\r\n"],
+    "a part": ["* SEARCH 1 3\r\n"],
+    "another part": ['* ESEARCH (TAG "{tag}") UID ALL 4\r\n'],
+}
+
+
+@pytest.mark.parametrize("options", [[], ["-a"]])
+def test_a_search_that_leaves_mails_out_makes_nothing_forgotten(imap, hpfeeds, run, options):
+    """It says OK, and gives less than there is by the server's own account."""
+    servers = [imap(spam(4, who=name), name=name) for name in SHORT]
+    mailboxes = [server.mailbox(after="none") for server in servers]
+    assert run(hpfeeds.feed(), mailboxes, *options).code == 0
+
+    def search(lines):
+        def answer(s, command):
+            if b"UNSEEN" in command.args:
+                return DEFAULT
+            for line in lines:
+                s.send(line.replace("{tag}", command.tag))
+            return s.ok(command)
+        return answer
+    for server, lines in zip(servers, SHORT.values()):
+        server.on("UID SEARCH", search(lines))
+    assert run(hpfeeds.feed(), mailboxes, *options).code == 0
+    for server in servers:
+        server.well()
+    result = run(hpfeeds.feed(), mailboxes, *options)
+    assert result.code == 0, result
+    assert hpfeeds.bodies() == once(mail for name in SHORT for mail in spam(4, who=name))
+    # What is gone is forgotten all the same.
+    for server in servers:
+        server.inbox.mails = []
+    assert run(hpfeeds.feed(), mailboxes, *options).recorded() == {}
+
+
 # --- other people's mail -------------------------------------------------------------------------
 
 DELETED = {
