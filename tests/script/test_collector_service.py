@@ -30,9 +30,8 @@ def second_broker():
 
 def delivers(server, broker, *bodies):
     """New mail in an idle mailbox reaches the broker."""
-    before = len(broker.mails)
     server.deliver(*bodies)
-    broker.wait_for(lambda: len(broker.mails) >= before + len(bodies))
+    broker.wait_for(lambda: set(bodies) <= set(broker.bodies()))
 
 
 def no_confirmation(link, message):
@@ -167,6 +166,24 @@ def test_a_mailbox_is_changed(imap, hpfeeds, live):
     assert hpfeeds.bodies() == once(spam(2) + spam(2, who="b") + spam(1, who="later")), run
     assert first.connections == 1 and second.connections == 2
     assert run.row("b") == (1, 1, 0, "ok") and run.row("total")[1] == 5
+
+
+def test_other_limits(imap, hpfeeds, live):
+    """Who waited for a connection gets one when more are allowed."""
+    first, second = imap(spam(1), name="a"), imap(spam(1, who="b"), name="b")
+
+    def limited(connections):
+        return {"limits": {"hosts": {"127.0.0.1": {"connections_per_host": connections}}},
+                "mailboxes": [first.mailbox(), second.mailbox()]}
+    run = live(hpfeeds.feed(), limited(1))
+    run.wait_for_log("2 mailboxes at 127.0.0.1 share 1 connections and take turns")
+    first.wait_for_idle()
+    assert second.connections == 0
+    assert "2 as before" in run.reload(mailboxes=limited(2))
+    watched(first, second)
+    run.stop()
+    assert run.code == 0 and hpfeeds.bodies() == once(spam(1) + spam(1, who="b")), run
+    assert first.connections == 1 and second.connections == 1
 
 
 def test_a_broken_file_changes_nothing(imap, hpfeeds, live):
