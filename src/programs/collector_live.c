@@ -59,7 +59,8 @@ static void live_status(void *ctx)
         if (live->ready)
             service_ready(live->service);
     }
-    live_tell_status(live);
+    if (live->ready)
+        live_tell_status(live);
     net_timer_start(live->status, live->ready ? LIVE_STATUS_INTERVAL : LIVE_STARTING);
 }
 
