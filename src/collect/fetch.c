@@ -54,7 +54,7 @@ static void fetch_free_encoder(struct fetch *fetch)
 
 bool fetch_is_broken(const struct fetch *fetch, uint32_t uid)
 {
-    for (unsigned i = 0; i < fetch->broken_count; i++)
+    for (unsigned i = 0; i < FETCH_BROKEN; i++)
         if (fetch->broken[i] == uid)
             return true;
     return false;
@@ -66,11 +66,11 @@ void fetch_broke(struct fetch *fetch, uint32_t named, const char *why)
     struct folder *folder = fetch->folder;
     struct work_item *item =
         named ? worklist_find(&folder->work, named) : worklist_only_asked(&folder->work);
-    if (!named && !item)
-        fetch->careful = true;
-    if (!item || fetch->broken_count == FETCH_BROKEN)
+    if (!named)
+        fetch->careful = !item;
+    if (!item)
         return;
-    fetch->broken[fetch->broken_count++] = item->uid;
+    fetch->broken[fetch->broken_count++ % FETCH_BROKEN] = item->uid;
     folder->report->found++; /* detaching the folder takes it out */
     folder_hold(folder, item->uid, NULL, FETCH_LIMIT_BROKEN, why);
 }

@@ -18,7 +18,7 @@ struct folder;
 /* Commands in flight, for sizes and for bodies each: no round trip is waited for. */
 enum {
     FETCH_COMMANDS = 4,
-    FETCH_BROKEN = 16, /* more connections an account has not got in a pass */
+    FETCH_BROKEN = 16, /* mails that are remembered */
 };
 
 /* The "limit" of held mails over which the server broke the protocol. */
@@ -36,7 +36,7 @@ struct fetch {
     unsigned refused; /* mails in a row that the server would not give out */
     bool nameless;    /* a body came without a UID */
     bool careful; /* the server broke the protocol, nobody knows over which mail: one at a time */
-    uint32_t broken[FETCH_BROKEN]; /* mails over which it did, in this run: not asked for again */
+    uint32_t broken[FETCH_BROKEN]; /* the last mails over which it did: not asked for again */
     unsigned broken_count;
     bool have_body; /* a whole body, waiting for its FETCH to name it */
     bool discard;   /* the body in hand cannot be delivered now: it is read and dropped, so that

@@ -1,0 +1,59 @@
+/* Mails over which a server breaks the protocol, and with it the connection, one after the other
+ * while the collector stays: each is held at its first time, and what comes behind it is taken. */
+#include "stage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    ROUNDS = 20 /* more than are remembered */
+};
+
+/* What the server does when the mail of this UID is asked for. */
+static struct trap_fault broken_fetch(uint32_t uid)
+{
+    static char on[ROUNDS][60], text[ROUNDS][90];
+    static unsigned used;
+    unsigned i = used++ % ROUNDS;
+    snprintf(on[i], sizeof on[i], "UID FETCH %u (UID FLAGS BODY.PEEK", uid);
+    snprintf(text[i], sizeof text[i], "* %u FETCH (UID %u BODY[] {4294967296}\r\n", uid, uid);
+    return (struct trap_fault){.on = on[i], .act = TRAP_ANSWER, .text = text[i]};
+}
+
+static bool is_cut_off(struct stage *stage)
+{
+    return !trap_idling(stage->traps[0]);
+}
+
+static void test_one_after_the_other(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    trap->account.idle = true;
+    trap->account.idle_refresh = 9 * MINUTE;
+    trap->account.poll_interval = MINUTE;
+    stage.settings.continuous = true;
+    stage_start(&stage);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        stage_await_idling(&stage, HOUR, 1);
+        trap_fault(trap, broken_fetch(2 * i + 1));
+        assert_int_equal(trap_deliver(trap, "INBOX", "broken"), 2 * i + 1);
+        stage_await(&stage, MINUTE, is_cut_off);
+        stage_await_idling(&stage, HOUR, 1);
+        trap_deliver(trap, "INBOX", "good");
+        stage_await_taken(&stage, HOUR, i + 1);
+        assert_int_equal(collector_report(stage.collector, 0)->held, i + 1);
+    }
+    assert_int_equal(stage_logged(&stage, "held, left untouched"), ROUNDS);
+    stage_release(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_after_the_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
