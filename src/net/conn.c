@@ -172,6 +172,12 @@ const char *net_conn_peer(const struct net_conn *conn)
     return conn->peer ? conn->peer : "";
 }
 
+char *net_conn_peer_network(const struct net_conn *conn, char *out, size_t cap)
+{
+    /* The kernel forgets the peer of a connection that was reset. */
+    return net_address_text_network(out, cap, net_conn_peer(conn));
+}
+
 bool net_conn_tls_info(const struct net_conn *conn, struct net_tls_info *ret_info)
 {
     if (!conn->ssl || !SSL_is_init_finished(conn->ssl))
@@ -197,6 +203,10 @@ static void net_conn_closed(uv_handle_t *handle)
  * look like all there was. */
 static void net_conn_say_goodbye(struct net_conn *conn)
 {
+    if (conn->end_wanted && conn->state == NET_CONN_OPEN)
+        net_conn_flush(conn); /* an end that was to come at the end of this turn */
+    if (conn->guarded)
+        return;
     if (conn->ssl && conn->state == NET_CONN_OPEN && !conn->end_sent && !conn->output_broken &&
         !conn->out.bytes)
         net_tls_end(conn->ssl);
@@ -228,10 +238,9 @@ void net_conn_close(struct net_conn *conn)
 
 void net_conn_abort(struct net_conn *conn)
 {
-    static const struct linger at_once = {.l_onoff = 1};
     if (conn && conn->fd >= 0) {
         conn->output_broken = true;
-        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        net_socket_set_abrupt(conn->fd, true);
     }
     net_conn_close(conn);
 }

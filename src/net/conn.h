@@ -91,6 +91,10 @@ void net_conn_resume(struct net_conn *conn);
 /* After all queued bytes: TLS close_notify, then FIN. Reading goes on. */
 void net_conn_end(struct net_conn *conn);
 
+/* From now on until net_conn_end() has ended it, its end is a reset, whatever ends it: also the
+ * kernel's, when the process is killed. Without this that looks like an end in good order. */
+void net_conn_guard(struct net_conn *conn);
+
 /* Fails the connection with "no answer for N s: what" unless set again before. `after` 0 takes it
  * off. `what` is a static string ("the answer to LOGIN"). One deadline per connection; it also
  * replaces that of connecting, so set it only after `ready`. */
@@ -108,18 +112,47 @@ void net_conn_close(struct net_conn *conn);
 /* The same without a goodbye: TCP resets the connection, so that the peer knows it is broken. */
 void net_conn_abort(struct net_conn *conn);
 
+/* The peer's address without its port, of IPv6 the network (/64) it is in: whoever has one address
+ * there has them all. Returns `out`. */
+char *net_conn_peer_network(const struct net_conn *conn, char *out, size_t cap);
+
 struct net_listener_events {
     /* A peer connected (and with TLS shook hands: nobody is accepted before). The callee owns
      * `conn` and calls net_conn_set_events() before it returns. */
     void (*accepted)(void *ctx, struct net_conn *conn);
+    /* A peer of `network` (as of net_conn_peer_network()) connected: false closes the connection
+     * before anything is done for it. May be NULL: all are let in. */
+    bool (*admit)(void *ctx, const char *network);
+    /* A peer that was let in is gone again, without having been accepted. May be NULL. */
+    void (*dropped)(void *ctx, const char *network);
 };
 
-/* Listens on host:port (host NULL or "": all addresses; of a name's addresses the first that can
- * be bound; port 0: any free one). A handshake has 30 s. When descriptors run out it rests for a
- * second instead of spinning. */
+struct net_listen_target {
+    const char *host;   /* NULL or "": all addresses; of a name's addresses the first that can be
+                           bound */
+    uint16_t port;      /* 0: any free one */
+    const char *device; /* only what comes in by this network device (SO_BINDTODEVICE); or NULL */
+    int fd;             /* > 0: a socket that listens already, as of systemd; taken over. The
+                           rest counts for nothing then */
+};
+
+/* A socket that listens there, for whoever accepts by other means; or -1. */
+int net_listen(const struct net_listen_target *target, struct err *err);
+/* The port a listening socket is bound to. */
+uint16_t net_listen_port(int fd);
+
+/* A handshake has 30 s. When descriptors run out it rests for a second instead of spinning. */
+int net_listener_open(struct net_loop *loop, const struct net_listen_target *target,
+                      struct net_tls *tls, const struct net_listener_events *events, void *ctx,
+                      struct net_listener **ret_listener, struct err *err);
+/* The same for a host and a port alone. */
 int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, struct net_tls *tls,
                      const struct net_listener_events *events, void *ctx,
                      struct net_listener **ret_listener, struct err *err);
+/* For whoever connects from now on; a reference is taken. The listener has been one with TLS. */
+void net_listener_set_tls(struct net_listener *listener, struct net_tls *tls);
+/* "127.0.0.1:20000", "[::]:20000": where it listens. Returns `out`. */
+char *net_listener_address(const struct net_listener *listener, char *out, size_t cap);
 uint16_t net_listener_port(const struct net_listener *listener);
 /* Accepted connections live on. NULL does nothing. */
 void net_listener_free(struct net_listener *listener);

@@ -75,6 +75,7 @@ struct net_conn {
     bool undrained : 1;  /* something was queued since `drained` was called */
     bool end_wanted : 1; /* net_conn_end() was called */
     bool end_sent : 1;
+    bool guarded : 1; /* net_conn_guard() was called */
 };
 
 /* conn.c */

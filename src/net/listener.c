@@ -1,5 +1,7 @@
 /* Accepting connections. */
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +50,21 @@ static void net_newcomer_ready(void *ctx)
     listener->events->accepted(listener->ctx, conn);
 }
 
+static void net_listener_tell_dropped(const struct net_listener *listener,
+                                      const struct net_conn *conn)
+{
+    char network[NET_ADDRESS_TEXT];
+    if (listener->events->dropped)
+        listener->events->dropped(listener->ctx,
+                                  net_conn_peer_network(conn, network, sizeof network));
+}
+
 /* Who cannot shake hands was never here. */
 static void net_newcomer_failed(void *ctx, const struct err *err)
 {
     (void)err;
     struct net_newcomer *newcomer = ctx;
+    net_listener_tell_dropped(newcomer->listener, newcomer->conn);
     net_conn_close(newcomer->conn);
     net_newcomer_free(newcomer);
 }
@@ -62,9 +74,21 @@ static const struct net_conn_events net_newcomer_events = {
     .failed = net_newcomer_failed,
 };
 
+static bool net_listener_admits(const struct net_listener *listener, const union net_address *peer)
+{
+    char network[NET_ADDRESS_TEXT];
+    return !listener->events->admit ||
+           listener->events->admit(listener->ctx,
+                                   net_address_network(network, sizeof network, peer));
+}
+
 static void net_listener_welcome(struct net_listener *listener, int fd,
                                  const union net_address *peer)
 {
+    if (!net_listener_admits(listener, peer)) {
+        close(fd);
+        return;
+    }
     net_socket_tune(fd);
     if (!listener->tls) {
         struct net_conn *conn = net_conn_accept(listener->loop, fd, peer, NULL, NULL, NULL);
@@ -119,7 +143,7 @@ static void net_listener_polled(uv_poll_t *poll, int status, int events)
 }
 
 /* A socket bound to `address` and listening, or -1 and errno. */
-static int net_listener_bind(const union net_address *address)
+static int net_listener_bind(const union net_address *address, const char *device)
 {
     int on = 1, off = 0;
     int fd = net_socket_new(address->any.sa_family);
@@ -128,7 +152,9 @@ static int net_listener_bind(const union net_address *address)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (address->any.sa_family == AF_INET6) /* "::" is all addresses, those of IPv4 too */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, &address->any, net_address_size(address)) || listen(fd, SOMAXCONN)) {
+    if ((device &&
+         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1)) ||
+        bind(fd, &address->any, net_address_size(address)) || listen(fd, SOMAXCONN)) {
         int error = errno;
         close(fd);
         errno = error;
@@ -138,17 +164,18 @@ static int net_listener_bind(const union net_address *address)
 }
 
 /* All addresses: "::" takes in IPv4, and where there is no IPv6 its own "0.0.0.0" does. */
-static int net_listener_bind_all(uint16_t port)
+static int net_listener_bind_all(uint16_t port, const char *device)
 {
     union net_address any = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
-    int fd = net_listener_bind(&any);
+    int fd = net_listener_bind(&any, device);
     if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
         return fd;
     any = (union net_address){.v4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
-    return net_listener_bind(&any);
+    return net_listener_bind(&any, device);
 }
 
-static int net_listener_bind_name(const char *host, uint16_t port, struct err *err)
+static int net_listener_bind_name(const char *host, uint16_t port, const char *device,
+                                  struct err *err)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
@@ -162,7 +189,7 @@ static int net_listener_bind_name(const char *host, uint16_t port, struct err *e
         union net_address address = {0};
         memcpy(&address, info->ai_addr, info->ai_addrlen);
         net_address_set_port(&address, port);
-        fd = net_listener_bind(&address);
+        fd = net_listener_bind(&address, device);
     }
     if (fd < 0)
         err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, net_errno_text(errno));
@@ -170,25 +197,52 @@ static int net_listener_bind_name(const char *host, uint16_t port, struct err *e
     return fd;
 }
 
-static uint16_t net_listener_find_port(int fd)
+static union net_address net_listener_own(int fd)
 {
     union net_address own = {0};
     socklen_t size = sizeof own;
     getsockname(fd, &own.any, &size);
+    return own;
+}
+
+uint16_t net_listen_port(int fd)
+{
+    union net_address own = net_listener_own(fd);
     return ntohs(own.any.sa_family == AF_INET6 ? own.v6.sin6_port : own.v4.sin_port);
 }
 
-int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, struct net_tls *tls,
-                     const struct net_listener_events *events, void *ctx,
-                     struct net_listener **ret_listener, struct err *err)
+/* A socket from elsewhere has to be what it is taken for. */
+static int net_listener_adopt(int fd, struct err *err)
 {
-    int fd;
-    if (host && *host) {
-        fd = net_listener_bind_name(host, port, err);
-    } else if ((fd = net_listener_bind_all(port)) < 0) {
-        err_set(err, ERR_GIVE_UP, "cannot listen on port %u: %s", (unsigned)port,
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    union net_address own = net_listener_own(fd);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens ||
+        (own.any.sa_family != AF_INET && own.any.sa_family != AF_INET6))
+        return err_set(err, ERR_GIVE_UP, "descriptor %d is no TCP socket that listens", fd);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+
+int net_listen(const struct net_listen_target *target, struct err *err)
+{
+    if (target->fd > 0)
+        return net_listener_adopt(target->fd, err);
+    if (target->host && *target->host)
+        return net_listener_bind_name(target->host, target->port, target->device, err);
+    int fd = net_listener_bind_all(target->port, target->device);
+    if (fd < 0)
+        err_set(err, ERR_GIVE_UP, "cannot listen on port %u: %s", (unsigned)target->port,
                 net_errno_text(errno));
-    }
+    return fd;
+}
+
+int net_listener_open(struct net_loop *loop, const struct net_listen_target *target,
+                      struct net_tls *tls, const struct net_listener_events *events, void *ctx,
+                      struct net_listener **ret_listener, struct err *err)
+{
+    int fd = net_listen(target, err);
     if (fd < 0)
         return -1;
 
@@ -198,7 +252,7 @@ int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, str
     listener->events = events;
     listener->ctx = ctx;
     listener->fd = fd;
-    listener->port = net_listener_find_port(fd);
+    listener->port = net_listen_port(fd);
     listener->newcomers.next = listener->newcomers.prev = &listener->newcomers;
     listener->poll.data = listener;
     net_alarm_init(&listener->rest, net_listener_rested, listener);
@@ -207,6 +261,28 @@ int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, str
     uv_poll_start(&listener->poll, UV_READABLE, net_listener_polled);
     *ret_listener = listener;
     return 0;
+}
+
+int net_listener_new(struct net_loop *loop, const char *host, uint16_t port, struct net_tls *tls,
+                     const struct net_listener_events *events, void *ctx,
+                     struct net_listener **ret_listener, struct err *err)
+{
+    struct net_listen_target target = {.host = host, .port = port};
+    return net_listener_open(loop, &target, tls, events, ctx, ret_listener, err);
+}
+
+void net_listener_set_tls(struct net_listener *listener, struct net_tls *tls)
+{
+    assert(listener->tls);
+    net_tls_ref(tls);
+    net_tls_unref(listener->tls);
+    listener->tls = tls;
+}
+
+char *net_listener_address(const struct net_listener *listener, char *out, size_t cap)
+{
+    union net_address own = net_listener_own(listener->fd);
+    return net_address_format_port(out, cap, &own);
 }
 
 uint16_t net_listener_port(const struct net_listener *listener)

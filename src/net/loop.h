@@ -21,6 +21,7 @@ enum {
 struct net_loop;
 struct net_timer;
 struct net_signal;
+struct net_watch;
 struct net_deferred;
 
 /* Also makes the process ignore SIGPIPE. Aborts when the kernel gives no descriptors for it. */
@@ -55,6 +56,13 @@ void net_timer_free(struct net_timer *timer);
 struct net_signal *net_signal_new(struct net_loop *loop, int signum, void (*caught)(void *ctx),
                                   void *ctx);
 void net_signal_free(struct net_signal *signal);
+
+/* Calls `readable` on the loop whenever the descriptor is: for libraries with sockets of their own.
+ * It stays open until the watch is freed. */
+struct net_watch *net_watch_new(struct net_loop *loop, int fd, void (*readable)(void *ctx),
+                                void *ctx);
+/* NULL does nothing. */
+void net_watch_free(struct net_watch *watch);
 
 /* Work to be done once at the end of this turn, before the loop waits again: `run` is called once
  * however often net_deferred_schedule() was, and may schedule itself or others for the next turn

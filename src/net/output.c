@@ -57,6 +57,8 @@ static void net_conn_send_end(struct net_conn *conn)
         return;
     }
     conn->end_sent = true;
+    if (conn->guarded)
+        net_socket_set_abrupt(conn->fd, false);
     shutdown(conn->fd, SHUT_WR);
 }
 
@@ -151,6 +153,14 @@ void net_conn_end(struct net_conn *conn)
         return;
     conn->end_wanted = true;
     net_conn_schedule_output(conn);
+}
+
+void net_conn_guard(struct net_conn *conn)
+{
+    if (conn->fd < 0 || conn->end_sent)
+        return;
+    conn->guarded = true;
+    net_socket_set_abrupt(conn->fd, true);
 }
 
 size_t net_conn_queued(const struct net_conn *conn)

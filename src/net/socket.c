@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,6 +50,31 @@ char *net_address_format_port(char *out, size_t cap, const union net_address *ad
     return out;
 }
 
+char *net_address_network(char *out, size_t cap, const union net_address *address)
+{
+    if (address->any.sa_family != AF_INET6 || IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
+        return net_address_format(out, cap, address);
+    char text[NET_ADDRESS_TEXT];
+    union net_address network = *address;
+    memset(network.v6.sin6_addr.s6_addr + 8, 0, 8);
+    network.v6.sin6_scope_id = 0;
+    snprintf(out, cap, "%s/64", net_address_format(text, sizeof text, &network));
+    return out;
+}
+
+char *net_address_text_network(char *out, size_t cap, const char *text)
+{
+    char host[NET_ADDRESS_TEXT];
+    union net_address address = {.v6.sin6_family = AF_INET6};
+    bool bracketed = *text == '[';
+    size_t len = bracketed ? strcspn(text + 1, "%]") : strcspn(text, ":");
+    snprintf(host, sizeof host, "%.*s", (int)len, text + bracketed);
+    if (bracketed && inet_pton(AF_INET6, host, &address.v6.sin6_addr) == 1)
+        return net_address_network(out, cap, &address);
+    snprintf(out, cap, "%s", host);
+    return out;
+}
+
 char *net_label(char *out, size_t cap, const char *host, uint16_t port)
 {
     char shown[NET_LABEL_TEXT - 10];
@@ -83,6 +109,12 @@ void net_socket_limit_output(int fd)
     /* With this the kernel ends keepalive by it, too, and not by the count: one question earlier,
      * as it is a multiple of the above. */
     net_socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 90 * 1000);
+}
+
+void net_socket_set_abrupt(int fd, bool abrupt)
+{
+    struct linger linger = {.l_onoff = abrupt};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
 const char *net_errno_text(int error)

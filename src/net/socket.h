@@ -3,6 +3,7 @@
 #define NET_SOCKET_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -26,6 +27,10 @@ void net_address_set_port(union net_address *address, uint16_t port);
 char *net_address_format(char *out, size_t cap, const union net_address *address);
 /* The same with the port: "127.0.0.1:993", "[::1]:993". */
 char *net_address_format_port(char *out, size_t cap, const union net_address *address);
+/* An address without its port; of IPv6 the /64 network it is in: "2001:db8:1:2::/64". */
+char *net_address_network(char *out, size_t cap, const union net_address *address);
+/* The same of what net_address_format_port() gave. */
+char *net_address_text_network(char *out, size_t cap, const char *text);
 
 /* "mail.example:993" for a person, escaped. */
 char *net_label(char *out, size_t cap, const char *host, uint16_t port);
@@ -38,6 +43,9 @@ void net_socket_tune(int fd);
  * hour; so does a peer that is there but takes nothing for so long. For connections of our own:
  * how long to bear with those who came to us is their host's business. */
 void net_socket_limit_output(int fd);
+
+/* Closing it resets the connection, also when the kernel closes it for a process that dies. */
+void net_socket_set_abrupt(int fd, bool abrupt);
 
 /* "Connection refused", or advice where there is some. */
 const char *net_errno_text(int error);

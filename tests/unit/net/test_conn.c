@@ -555,6 +555,11 @@ static bool server_gone(struct stage *stage)
 }
 
 /* What was said before may be lost: no close_notify, no FIN, that would let it pass for whole. */
+static bool server_over(struct stage *stage)
+{
+    return peer_saw(&stage->server, 'E') || peer_saw(&stage->server, 'F');
+}
+
 static void test_abort(void **state)
 {
     (void)state;
@@ -570,6 +575,28 @@ static void test_abort(void **state)
         stage_release(&stage);
     }
     net_conn_abort(NULL);
+}
+
+/* A guarded connection ends in good order only when that was asked for, also in the turn in which
+ * it is closed; what was read from it makes no difference. */
+static void test_guarded(void **state)
+{
+    (void)state;
+    for (int ended = 0; ended < 2; ended++) {
+        for (int tls = 0; tls < 2; tls++) {
+            struct stage stage;
+            begin(&stage, tls);
+            stage_run(&stage, stage_both_ready);
+            net_conn_guard(stage.client.conn);
+            if (ended)
+                net_conn_end(stage.client.conn);
+            net_conn_close(stage.client.conn);
+            stage.client.conn = NULL;
+            stage_run(&stage, server_over);
+            assert_int_equal(last_letter(&stage.server), ended ? 'E' : 'F');
+            stage_release(&stage);
+        }
+    }
 }
 
 static struct err deaf_err;
@@ -696,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_reset_after_last_words),
         cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_guarded),
         cmocka_unit_test(test_end_is_a_failure_to_whom_it_says_nothing),
         cmocka_unit_test(test_silent_death_is_noticed),
         cmocka_unit_test(test_who_the_peer_is),
