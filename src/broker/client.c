@@ -4,67 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/block.h"
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "broker/accounts.h"
-#include "hpfeeds/server.h"
-#include "net/conn.h"
+#include "broker/client_impl.h"
 #include "net/loop.h"
 
 enum {
     /* As the usual broker's: there are clients that take a nonce of any other length for noise. */
     CLIENT_NONCE = 4,
-    CLIENT_AUTH_MS = 30000,   /* for a stranger to authenticate */
     CLIENT_LINGER_MS = 60000, /* for what is queued to be read once one side has ended */
-    CLIENT_SMALL = 2048,
+    CLIENT_NETWORK = 64,
 };
 
 static const char client_private_prefix[] = "confirm.";
 
-/* OPEN -> ENDING: the client ended its side, was refused, or the broker goes. It is deaf and in no
- *         channel; what is queued is sent, then our side ends.
- * OPEN -> FINISHED: it was cut off. Nothing more is queued for it; frames of its own are still
- *         routed, so that its connection never ends cleanly with frames thrown away.
- * ENDING -> FINISHED: both sides have ended.
- * Only the reaper closes what is finished: somebody may be walking over a channel's members. */
-enum client_state {
-    CLIENT_OPEN,
-    CLIENT_ENDING,
-    CLIENT_FINISHED,
-};
-
-struct broker_client {
-    struct broker_hub *hub;
-    struct broker_client *next, *previous;
-    struct net_conn *conn;
-    struct hpfeeds_server *session;
-    const struct broker_account *account; /* NULL before AUTH */
-    enum client_state state;
-    bool deaf;       /* nothing it sends is looked at any more */
-    bool published;  /* it has sent a PUBLISH */
-    bool peer_ended; /* it has ended its side */
-
-    const uint8_t *input; /* what was read, during its callback */
-    size_t input_len;
-
-    struct broker_channel **joined;
-    size_t joined_count;
-
-    /* Frames for one channel that lie behind one another in what was read, not forwarded yet.
-     * Empty between callbacks. */
-    const uint8_t *run;
-    size_t run_len;
-    struct broker_channel *run_channel;
-};
-
-/* "writer at 127.0.0.1:4711", for logs. */
-static const char *client_name(const struct broker_client *client, char *out, size_t cap)
+const char *client_name(const struct broker_client *client, char *out, size_t cap)
 {
-    const char *ident = hpfeeds_server_ident(client->session);
+    const char *ident = hpfeeds_server_claimed(client->session);
     char safe[160] = "somebody";
     if (ident)
         text_escape_utf8(safe, sizeof safe, ident, strlen(ident));
@@ -77,76 +35,39 @@ static void client_send_output(struct broker_client *client)
     struct buf *output = hpfeeds_server_output(client->session);
     if (output->len)
         net_conn_write(client->conn, output->data, output->len);
-    buf_clear(output);
+    buf_release(output);
 }
 
-static void client_leave_all(struct broker_client *client)
-{
-    for (size_t i = 0; i < client->joined_count; i++)
-        broker_channels_leave(&client->hub->channels, client->joined[i], client);
-    client->joined_count = 0;
-}
-
-static void client_finish(struct broker_client *client)
+void client_finish(struct broker_client *client)
 {
     client->state = CLIENT_FINISHED;
+    client_pump_durable(client);
     net_deferred_schedule(client->hub->reaper);
 }
 
-/* Nobody waits for one who does not read: its queue is bounded, and when it is full it goes. */
-static void client_send_block(struct broker_client *client, struct block *block)
-{
-    if (client->state != CLIENT_OPEN)
-        return;
-    size_t queued = net_conn_queued(client->conn);
-    if (!queued || queued + block->len <= client->hub->settings.queue_max) {
-        /* What is small is copied together: a block and its place in the queue would take many
-         * times its size. */
-        if (block->len < CLIENT_SMALL)
-            net_conn_write(client->conn, block->data, block->len);
-        else
-            net_conn_write_block(client->conn, block_ref(block), 0, NULL, NULL);
-        return;
-    }
-    char name[240], size[24];
-    log_warning(NULL, "%s: cut off: it does not read, %s are queued",
-                client_name(client, name, sizeof name),
-                num_format_bytes(size, sizeof size, queued));
-    client_finish(client);
-}
-
-/* Hands the frames of this read to the channel's subscribers, as one block for all of them. */
-static void client_forward(struct broker_client *client)
-{
-    if (!client->run_len)
-        return;
-    struct broker_channel *channel = client->run_channel;
-    struct block *block = block_new(client->run, client->run_len);
-    for (size_t i = 0; i < channel->count; i++)
-        client_send_block(channel->members[i], block);
-    block_unref(block);
-    client->run = NULL;
-    client->run_len = 0;
-    client->run_channel = NULL;
-}
-
-/* Sends what is queued, then ends our side; lets the client read it and end its own. Closing at
- * once would have the kernel reset the connection, and with it what the client did not read. */
-static void client_end(struct broker_client *client)
+/* Closing at once would have the kernel reset the connection, and with it what the client did not
+ * read. */
+void client_end(struct broker_client *client)
 {
     client_leave_all(client);
     client->state = CLIENT_ENDING;
     client->deaf = true;
+    client_pump_durable(client);
+    client_pump_all(client);
     client_send_output(client);
     net_conn_end(client->conn);
+    net_conn_resume(client->conn); /* to see its end */
     net_conn_set_deadline(client->conn, CLIENT_LINGER_MS, "the end of the connection");
 }
 
-static void client_refuse(struct broker_client *client, const char *category, const char *text)
+void client_refuse(struct broker_client *client, const char *category, const char *ident,
+                   size_t ident_len, const char *text)
 {
     char name[240], safe[400];
-    log_warning(NULL, "%s: refused: %s: %s", client_name(client, name, sizeof name), category,
-                text_escape_utf8(safe, sizeof safe, text, strlen(text)));
+    broker_metrics_count_error(&client->hub->metrics, ident, ident_len, category);
+    if (broker_hub_may_talk(client->hub))
+        log_warning(NULL, "%s: refused: %s: %s", client_name(client, name, sizeof name), category,
+                    text_escape_utf8(safe, sizeof safe, text, strlen(text)));
     client_forward(client);
     client->deaf = true;
     if (client->state != CLIENT_OPEN)
@@ -155,25 +76,58 @@ static void client_refuse(struct broker_client *client, const char *category, co
     client_end(client);
 }
 
-static void client_handle_auth(struct broker_client *client, const struct hpfeeds_frame *frame)
+static void client_refuse_auth(struct broker_client *client, const char *category)
 {
-    const struct broker_account *account =
-        broker_accounts_find(client->hub->settings.accounts, frame->ident, frame->ident_len);
-    if (!hpfeeds_server_check(client->session, frame, account ? account->secret : NULL)) {
-        char text[300];
-        snprintf(text, sizeof text, "Authentication failed for %.*s", (int)frame->ident_len,
-                 frame->ident);
-        client_refuse(client, account ? "invalid-secret" : "invalid-ident", text);
-        return;
-    }
-    client->account = account;
-    net_conn_set_deadline(client->conn, 0, NULL);
-    char name[240];
-    log_debug(NULL, "%s: authenticated", client_name(client, name, sizeof name));
+    char text[300];
+    const char *ident = hpfeeds_server_claimed(client->session);
+    snprintf(text, sizeof text, "Authentication failed for %s", ident);
+    client_refuse(client, category, ident, strlen(ident), text);
 }
 
-/* Is it confirm.<identity>, the client's own? */
-static bool client_owns(const struct broker_client *client, const char *channel, size_t len)
+static void client_leave_address(struct broker_client *client, bool stranger, bool gone)
+{
+    char network[CLIENT_NETWORK];
+    net_conn_peer_network(client->conn, network, sizeof network);
+    broker_hub_leave(client->hub, network, stranger, gone);
+}
+
+static void client_welcome(struct broker_client *client, struct broker_account *account)
+{
+    char name[240];
+    client->account = broker_account_ref(account);
+    client->counts =
+        broker_metrics_ident(&client->hub->metrics, hpfeeds_server_ident(client->session));
+    client->counts->ready++;
+    client_leave_address(client, true, false);
+    net_conn_set_deadline(client->conn, 0, NULL);
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_debug(NULL, "%s: authenticated", client_name(client, name, sizeof name));
+}
+
+static void client_on_account(void *ctx, struct broker_account *account, const struct err *err)
+{
+    struct broker_client *client = ctx;
+    client->lookup = NULL;
+    if (client->state != CLIENT_OPEN)
+        return;
+    if (err && broker_hub_may_talk(client->hub))
+        log_error(NULL, "accounts: %s", err->text);
+    if (hpfeeds_server_check(client->session, account ? account->secret : NULL))
+        client_welcome(client, account);
+    else if (err)
+        client_refuse_auth(client, "error-checking-ident");
+    else
+        client_refuse_auth(client, account ? "invalid-secret" : "invalid-ident");
+    client_go_on(client);
+}
+
+static void client_handle_auth(struct broker_client *client, const struct hpfeeds_frame *frame)
+{
+    client->lookup = broker_accounts_lookup(client->hub->settings.accounts, frame->ident,
+                                            frame->ident_len, client_on_account, client);
+}
+
+bool client_owns(const struct broker_client *client, const char *channel, size_t len)
 {
     if (!client->hub->settings.private_channels)
         return false;
@@ -183,95 +137,14 @@ static bool client_owns(const struct broker_client *client, const char *channel,
            !memcmp(channel + prefix, ident, ident_len);
 }
 
-static bool client_is(const struct broker_client *client, const struct hpfeeds_frame *frame)
-{
-    const char *ident = hpfeeds_server_ident(client->session);
-    return strlen(ident) == frame->ident_len && !memcmp(ident, frame->ident, frame->ident_len);
-}
-
-/* Puts a frame behind the run if it lies there, else begins another. */
-static void client_route(struct broker_client *client, struct broker_channel *channel,
-                         const struct hpfeeds_frame *frame)
-{
-    if (channel != client->run_channel || frame->whole != client->run + client->run_len) {
-        client_forward(client);
-        client->run = frame->whole;
-        client->run_channel = channel;
-    }
-    client->run_len += frame->whole_len;
-    /* A frame that came in pieces is the decoder's, and there for now only. What was read stays
-     * where it is until all of it is worked off. */
-    uintptr_t input = (uintptr_t)client->input, whole = (uintptr_t)frame->whole;
-    if (whole < input || whole >= input + client->input_len)
-        client_forward(client);
-}
-
-static void client_handle_publish(struct broker_client *client, const struct hpfeeds_frame *frame)
-{
-    char text[600];
-    client->published = true;
-    if (!client_is(client, frame)) {
-        snprintf(text, sizeof text, "Invalid authkey in message, ident=%.*s", (int)frame->ident_len,
-                 frame->ident);
-        client_refuse(client, "ident-mismatch-pub", text);
-        return;
-    }
-    if (!broker_account_may_publish(client->account, frame->channel, frame->channel_len) &&
-        !client_owns(client, frame->channel, frame->channel_len)) {
-        snprintf(text, sizeof text, "Authkey not allowed to pub here. ident=%.*s, chan=%.*s",
-                 (int)frame->ident_len, frame->ident, (int)frame->channel_len, frame->channel);
-        client_refuse(client, "no-pub-permission", text);
-        return;
-    }
-    struct broker_channel *channel =
-        broker_channels_find(&client->hub->channels, frame->channel, frame->channel_len);
-    if (channel)
-        client_route(client, channel, frame);
-}
-
-static size_t client_find_joined(const struct broker_client *client, const char *name, size_t len)
-{
-    size_t i = 0;
-    while (i < client->joined_count &&
-           (client->joined[i]->len != len || memcmp(client->joined[i]->name, name, len) != 0))
-        i++;
-    return i;
-}
-
-/* The frame's ident is not compared, as the usual broker does not. */
-static void client_handle_subscribe(struct broker_client *client, const struct hpfeeds_frame *frame)
-{
-    if (!broker_account_may_subscribe(client->account, frame->channel, frame->channel_len) &&
-        !client_owns(client, frame->channel, frame->channel_len)) {
-        char text[600];
-        snprintf(text, sizeof text, "Authkey not allowed to sub here. ident=%s, chan=%.*s",
-                 hpfeeds_server_ident(client->session), (int)frame->channel_len, frame->channel);
-        client_refuse(client, "no-sub-permission", text);
-        return;
-    }
-    if (client_find_joined(client, frame->channel, frame->channel_len) < client->joined_count)
-        return;
-    client->joined = mem_realloc_array(client->joined, client->joined_count + 1,
-                                       sizeof(struct broker_channel *));
-    client->joined[client->joined_count++] =
-        broker_channels_join(&client->hub->channels, frame->channel, frame->channel_len, client);
-}
-
-static void client_handle_unsubscribe(struct broker_client *client,
-                                      const struct hpfeeds_frame *frame)
-{
-    size_t i = client_find_joined(client, frame->channel, frame->channel_len);
-    if (i == client->joined_count)
-        return;
-    broker_channels_leave(&client->hub->channels, client->joined[i], client);
-    client->joined[i] = client->joined[--client->joined_count];
-}
-
 static void client_handle(struct broker_client *client, const struct hpfeeds_server_event *event)
 {
     /* What was published before a change of subscriptions is not for whom it brings. */
-    if (event->type != HPFEEDS_SERVER_PUBLISH)
+    if (event->type != HPFEEDS_SERVER_PUBLISH) {
         client_forward(client);
+        if (client->deaf)
+            return;
+    }
     switch (event->type) {
     case HPFEEDS_SERVER_AUTH:
         client_handle_auth(client, &event->frame);
@@ -288,6 +161,32 @@ static void client_handle(struct broker_client *client, const struct hpfeeds_ser
     }
 }
 
+bool client_is_waiting(const struct broker_client *client)
+{
+    return client->lookup || client->wait_at;
+}
+
+void client_go_on(struct broker_client *client)
+{
+    if (!client->in_data && !client_is_waiting(client))
+        net_conn_resume(client->conn);
+}
+
+/* Counts the memory of a frame that is not whole. */
+static void client_measure_held(struct broker_client *client)
+{
+    size_t held = hpfeeds_server_held(client->session);
+    client->hub->held += held - client->held;
+    client->held = held;
+}
+
+static void client_refuse_broken(struct broker_client *client, const struct err *err)
+{
+    const char *ident = client->account ? client->counts->ident : "";
+    client_refuse(client, client->account ? "invalid-message" : "invalid-first-message", ident,
+                  strlen(ident), err->text);
+}
+
 static size_t client_on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct broker_client *client = ctx;
@@ -297,24 +196,37 @@ static size_t client_on_data(void *ctx, const uint8_t *data, size_t len)
     struct hpfeeds_server_event event;
     struct err err;
     int got = 0;
+    client->in_data = true;
     client->input = data;
     client->input_len = len;
+    if (client->counts)
+        client->counts->received += len;
     hpfeeds_server_feed(client->session, data, len);
-    while (!client->deaf && (got = hpfeeds_server_next(client->session, &event, &err)) > 0)
+    while (!client->deaf && !client_is_waiting(client) &&
+           (got = hpfeeds_server_next(client->session, &event, &err)) > 0)
         client_handle(client, &event);
 
     client_forward(client);
     client->input = NULL;
     client->input_len = 0;
+    client->in_data = false;
+    client_measure_held(client);
     if (got < 0)
-        client_refuse(client, client->account ? "invalid-message" : "invalid-first-message",
-                      err.text);
-    return len;
+        client_refuse_broken(client, &err);
+    size_t back = hpfeeds_server_take_back(client->session);
+    if (client->deaf)
+        return len;
+    if (client_is_waiting(client))
+        net_conn_pause(client->conn);
+    if (client->counts)
+        client->counts->received -= back;
+    return len - back;
 }
 
-static void client_check_over(struct broker_client *client)
+void client_check_over(struct broker_client *client)
 {
-    if (client->state == CLIENT_ENDING && client->peer_ended && !net_conn_queued(client->conn))
+    if (client->state == CLIENT_ENDING && client->peer_ended && !net_conn_queued(client->conn) &&
+        client_has_acknowledged(client))
         client_finish(client);
 }
 
@@ -322,6 +234,11 @@ static void client_on_ended(void *ctx)
 {
     struct broker_client *client = ctx;
     client->peer_ended = true;
+    if (client->state == CLIENT_OPEN && !client_is_durable(client)) {
+        client->end_waits = true;
+        client_wait(client);
+        return;
+    }
     if (client->state == CLIENT_OPEN)
         client_end(client);
     client_check_over(client);
@@ -329,14 +246,19 @@ static void client_on_ended(void *ctx)
 
 static void client_on_drained(void *ctx)
 {
-    client_check_over(ctx);
+    struct broker_client *client = ctx;
+    client_pump(client);
+    client_pump_durable(client);
+    client_check_over(client);
 }
 
 static void client_on_failed(void *ctx, const struct err *err)
 {
     struct broker_client *client = ctx;
     char name[240];
-    log_debug(NULL, "%s: %s", client_name(client, name, sizeof name), err->text);
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        log_debug(NULL, "%s: %s", client_name(client, name, sizeof name), err->text);
+    client->peer_ended = false; /* not in good order */
     broker_client_free(client);
 }
 
@@ -366,15 +288,35 @@ void broker_client_new(struct broker_hub *hub, struct net_conn *conn)
     if (client->next)
         client->next->previous = client;
     hub->clients = client;
+    hub->metrics.connections++;
+    hub->metrics.made++;
 
     net_conn_set_events(conn, &client_events, client);
-    net_conn_set_deadline(conn, CLIENT_AUTH_MS, "AUTH");
+    net_conn_guard(conn); /* a broker that is killed must not seem to confirm */
+    net_conn_set_deadline(conn, hub->settings.auth_deadline, "AUTH");
     client_send_output(client);
 }
 
 struct broker_client *broker_client_next(const struct broker_client *client)
 {
     return client->next;
+}
+
+const struct broker_account *broker_client_account(const struct broker_client *client,
+                                                   const char **ret_ident)
+{
+    *ret_ident = hpfeeds_server_ident(client->session);
+    return client->account;
+}
+
+void broker_client_measure(struct broker_client *client)
+{
+    if (!client->counts)
+        return;
+    client_count_drained(client);
+    client->counts->connected++;
+    client->counts->queued += client->backlog.bytes + net_conn_queued(client->conn);
+    client->counts->held += client->held;
 }
 
 void broker_client_reap(struct broker_hub *hub)
@@ -388,31 +330,53 @@ void broker_client_reap(struct broker_hub *hub)
 
 void broker_client_dismiss(struct broker_client *client)
 {
-    if (client->state != CLIENT_OPEN)
+    /* One that has ended its side sends nothing more: it waits for the disk, and is answered. */
+    if (client->state != CLIENT_OPEN || client->end_waits)
         return;
     /* Frames may be under way. A clean end would say that they were taken: an ERROR before it
      * says that they were not. One who only listens is spared it. */
-    if (client->published || !client->joined_count)
+    if (client->published || (!client->joined_count && !client->readings))
         hpfeeds_add_error(hpfeeds_server_output(client->session), "Broker is shutting down");
     client_end(client);
+}
+
+static void client_count_lost(struct broker_client *client)
+{
+    struct broker_metrics *metrics = &client->hub->metrics;
+    metrics->connections--;
+    if (client->counts)
+        client->counts->lost++;
+    else
+        metrics->lost_strangers++;
+    client_count_drained(client);
 }
 
 void broker_client_free(struct broker_client *client)
 {
     char name[240];
+    struct broker_hub *hub = client->hub;
     if (log_enabled(LOG_LEVEL_DEBUG))
         log_debug(NULL, "%s: gone", client_name(client, name, sizeof name));
-    client_leave_all(client);
     if (client->next)
         client->next->previous = client->previous;
     if (client->previous)
         client->previous->next = client->next;
     else
-        client->hub->clients = client->next;
-    net_deferred_schedule(client->hub->reaper);
+        hub->clients = client->next;
+    client_count_lost(client);
+    client_stop_waiting(client);
+    broker_lookup_cancel(client->lookup);
+    client_leave_all(client);
+    client_leave_durable(client, client->peer_ended);
+    broker_backlog_release(&client->backlog);
+    hub->held -= client->held;
+    client_leave_address(client, !client->account, true);
+    net_deferred_schedule(hub->reaper);
 
     net_conn_close(client->conn);
     hpfeeds_server_free(client->session);
+    broker_account_unref(client->account);
+    buf_release(&client->waiting);
     free(client->joined);
     free(client);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/text.h"
@@ -10,6 +11,7 @@
 void broker_endpoint_release(struct broker_endpoint *endpoint)
 {
     free(endpoint->host);
+    free(endpoint->device);
     free(endpoint->cert);
     free(endpoint->key);
     *endpoint = (struct broker_endpoint){0};
@@ -56,16 +58,19 @@ static int endpoint_set(struct broker_endpoint *endpoint, const char *key, const
     }
     if (!strcmp(key, "interface"))
         field = &endpoint->host;
+    else if (!strcmp(key, "device"))
+        field = &endpoint->device;
     else if (!strcmp(key, "cert") && endpoint->tls)
         field = &endpoint->cert;
     else if (!strcmp(key, "key") && endpoint->tls)
         field = &endpoint->key;
-    else if (!strcmp(key, "device"))
-        return err_set(err, ERR_GIVE_UP,
-                       "device= is not there yet: name the device's address with interface=");
-    if (!field)
-        return err_set(err, ERR_GIVE_UP, "\"%s\" is not one of interface, port%s", key,
-                       endpoint->tls ? ", cert, key" : "");
+    if (!field) {
+        char safe[80];
+        log_warning(NULL, "endpoint: \"%s\" is not one of interface, port, device%s: it is ignored",
+                    text_escape_utf8(safe, sizeof safe, key, strlen(key)),
+                    endpoint->tls ? ", cert, key" : "");
+        return 0;
+    }
     free(*field);
     *field = mem_strdup(value);
     return 0;

@@ -18,7 +18,7 @@ enum {
 /* GREETED --AUTH--> CHECKING --hpfeeds_server_check() true--> READY; all --broken--> FAILED. */
 enum hpfeeds_server_state {
     HPFEEDS_SERVER_GREETED,  /* INFO is in the output: AUTH has to come */
-    HPFEEDS_SERVER_CHECKING, /* AUTH was handed out and has not been found right */
+    HPFEEDS_SERVER_CHECKING, /* AUTH was handed out; `ident` and `digest` are set */
     HPFEEDS_SERVER_READY,    /* `ident` is set */
     HPFEEDS_SERVER_FAILED,
 };
@@ -26,6 +26,9 @@ enum hpfeeds_server_state {
 struct hpfeeds_server {
     enum hpfeeds_server_state state;
     char *ident;
+    bool authenticated;
+    uint8_t digest[HPFEEDS_DIGEST]; /* AUTH's; all zero when it was of another length */
+    bool digest_fits;
     uint8_t nonce[HPFEEDS_NONCE_MAX];
     size_t nonce_len;
     size_t frame_max;
@@ -86,6 +89,17 @@ static int hpfeeds_server_check_names(const struct hpfeeds_frame *frame, struct 
     return hpfeeds_server_check_name("channel", frame->channel, frame->channel_len, err);
 }
 
+/* The answer may be asked for when the frame is long gone. */
+static void hpfeeds_server_keep_auth(struct hpfeeds_server *server,
+                                     const struct hpfeeds_frame *frame)
+{
+    server->state = HPFEEDS_SERVER_CHECKING;
+    server->ident = mem_strndup(frame->ident, frame->ident_len);
+    server->digest_fits = frame->payload_len == sizeof server->digest;
+    if (server->digest_fits)
+        memcpy(server->digest, frame->payload, sizeof server->digest);
+}
+
 /* Where the usual broker refuses the same, the words are its own. */
 static int hpfeeds_server_handle(struct hpfeeds_server *server, const struct hpfeeds_frame *frame,
                                  struct hpfeeds_server_event *ret_event, struct err *err)
@@ -108,7 +122,7 @@ static int hpfeeds_server_handle(struct hpfeeds_server *server, const struct hpf
     if (hpfeeds_server_check_names(frame, err))
         return -1;
     if (type == HPFEEDS_SERVER_AUTH)
-        server->state = HPFEEDS_SERVER_CHECKING;
+        hpfeeds_server_keep_auth(server, frame);
     *ret_event = (struct hpfeeds_server_event){.type = type, .frame = *frame};
     return 1;
 }
@@ -127,24 +141,39 @@ int hpfeeds_server_next(struct hpfeeds_server *server, struct hpfeeds_server_eve
     return got;
 }
 
-bool hpfeeds_server_check(struct hpfeeds_server *server, const struct hpfeeds_frame *auth,
-                          const char *secret)
+bool hpfeeds_server_check(struct hpfeeds_server *server, const char *secret)
 {
     uint8_t expected[HPFEEDS_DIGEST];
     hpfeeds_digest(expected, server->nonce, server->nonce_len, secret ? secret : "");
-    bool right = auth->payload_len == sizeof expected &&
-                 !CRYPTO_memcmp(auth->payload, expected, sizeof expected);
+    bool right = !CRYPTO_memcmp(server->digest, expected, sizeof expected) && server->digest_fits;
     if (!secret || !right || server->state != HPFEEDS_SERVER_CHECKING)
         return false;
-    server->ident = mem_strndup(auth->ident, auth->ident_len);
     server->state = HPFEEDS_SERVER_READY;
+    server->authenticated = true;
     hpfeeds_decoder_set_max(&server->decoder, server->frame_max);
     return true;
 }
 
-const char *hpfeeds_server_ident(const struct hpfeeds_server *server)
+size_t hpfeeds_server_take_back(struct hpfeeds_server *server)
+{
+    size_t len = server->decoder.input_len;
+    server->decoder.input_len = 0;
+    return len;
+}
+
+size_t hpfeeds_server_held(const struct hpfeeds_server *server)
+{
+    return hpfeeds_decoder_partial(&server->decoder) ? server->decoder.partial.len : 0;
+}
+
+const char *hpfeeds_server_claimed(const struct hpfeeds_server *server)
 {
     return server->ident;
+}
+
+const char *hpfeeds_server_ident(const struct hpfeeds_server *server)
+{
+    return server->authenticated ? server->ident : NULL;
 }
 
 struct buf *hpfeeds_server_output(struct hpfeeds_server *server)

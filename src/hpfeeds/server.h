@@ -39,10 +39,18 @@ void hpfeeds_server_feed(struct hpfeeds_server *server, const uint8_t *data, siz
  * names that are empty, over 255 bytes, not valid UTF-8, or hold a NUL). After -1 it stays so. */
 int hpfeeds_server_next(struct hpfeeds_server *server, struct hpfeeds_server_event *ret_event,
                         struct err *err);
-/* Answers HPFEEDS_SERVER_AUTH: is the digest right for `secret` (NULL: unknown ident, false after
- * the same work)? Compared in constant time. True makes the session authenticated. */
-bool hpfeeds_server_check(struct hpfeeds_server *server, const struct hpfeeds_frame *auth,
-                          const char *secret);
+/* Answers HPFEEDS_SERVER_AUTH, at once or later: is the digest that came right for `secret` (NULL:
+ * unknown ident, false after the same work)? Compared in constant time. True makes the session
+ * authenticated. Until then hpfeeds_server_next() is not called: the frames behind AUTH are taken
+ * back with hpfeeds_server_take_back(). */
+bool hpfeeds_server_check(struct hpfeeds_server *server, const char *secret);
+/* How many of the bytes fed last were not looked at. They are forgotten: the caller gives them
+ * again. */
+size_t hpfeeds_server_take_back(struct hpfeeds_server *server);
+/* The bytes held of a frame that has not come whole. */
+size_t hpfeeds_server_held(const struct hpfeeds_server *server);
+/* The ident that AUTH claimed, right or not; NULL before it. */
+const char *hpfeeds_server_claimed(const struct hpfeeds_server *server);
 /* The authenticated ident, or NULL. */
 const char *hpfeeds_server_ident(const struct hpfeeds_server *server);
 /* What must be sent; the caller sends and clears it. */

@@ -85,11 +85,16 @@ def half_close(client):
 
 
 @pytest.mark.parametrize("args, message", [
-    ([], "no accounts"),
-    (["--auth", "sqlite"], "not supported"),
-    (["--auth", "database+sqlite:///x.db"], "not supported"),
-    (["--auth", ".json"], "not supported"),
-    (["--auth", "env", "--exporter", "127.0.0.1:1"], "--exporter is not supported"),
+    (["--auth", "mongodb://127.0.0.1/hpfeeds"], "only SQLite"),
+    (["--auth", "database+mysql://127.0.0.1/x"], "only SQLite"),
+    (["--auth", "env", "--exporter", "9431"], "--exporter: \"9431\" is not host:port"),
+    (["--auth", "env", "--max-memory", "1"], "--max-memory"),
+    (["--auth", "env", "--slow-subscribers", "wait"], "one of disconnect, drop-oldest"),
+    (["--auth", "env", "--store-full", "wait"], "one of refuse, drop-oldest"),
+    (["--auth", "env", "--auth-timeout", "0"], "--auth-timeout"),
+    (["--auth", "env", "--max-per-address", "x"], "--max-per-address"),
+    (["--auth", "env", "--durable", "reader"], "IDENT=CHANNEL"),
+    (["--auth", "env", "--durable", "reader=mails"], "give --store"),
     (["--auth", "env", "--bind", "20000"], "not host:port"),
     (["--auth", "env", "-e", "tcp:port=x"], "not a port"),
     (["--auth", "env", "-e", "unix:path=x"], "neither tcp: nor tls:"),

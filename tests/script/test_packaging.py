@@ -7,7 +7,8 @@ import pytest
 
 from peers.process import BUILD, REPOSITORY, program
 
-UNITS = ["imap-collector.service", "imap-collector-pass.service", "imap-collector-pass.timer"]
+UNITS = ["imap-collector.service", "imap-collector-pass.service", "imap-collector-pass.timer",
+         "hpfeeds-broker.service", "hpfeeds-broker.socket"]
 
 
 @pytest.fixture
@@ -41,10 +42,10 @@ def test_units_are_locked_down(units, name):
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_units_give_options_that_there_are(units, name):
     line = re.search(r"(?m)^ExecStart=(.*)$", (units / name).read_text())[1].split()
-    assert line[0] == program("imap-collector")
+    assert line[0] == program("hpfeeds-broker" if "broker" in name else "imap-collector")
     text = subprocess.run([line[0], "--help"], capture_output=True, text=True, check=True).stdout
     for word in line[1:]:
-        assert not word.startswith("-") or f"  {word}, " in text, word
+        assert not word.startswith("-") or re.search(rf"  {word}[ ,]", text), word
 
 
 def test_installation(tmp_path):
@@ -58,9 +59,13 @@ def test_installation(tmp_path):
     assert files >= {"bin/imap-collector", "bin/hpfeeds-broker", "bin/hpfeeds",
                      "share/man/man1/imap-collector.1", "share/man/man1/hpfeeds.1",
                      "share/man/man1/hpfeeds-broker.1", "lib/sysusers.d/imap-collector.conf",
+                     "lib/sysusers.d/hpfeeds-broker.conf",
                      "share/doc/imap-collector/docs/configuration.md",
                      "share/doc/imap-collector/examples/feed_config.yml",
                      *(f"lib/systemd/system/{name}" for name in UNITS)}
     service = (tmp_path / "usr/local/lib/systemd/system/imap-collector.service").read_text()
     assert "ExecStart=/usr/local/bin/imap-collector -c -f /usr/local/etc/imap-collector/" in service
+    broker = (tmp_path / "usr/local/lib/systemd/system/hpfeeds-broker.service").read_text()
+    assert "ExecStart=/usr/local/bin/hpfeeds-broker --config /usr/local/etc/hpfeeds-broker/" in broker
+    assert "User=hpfeeds-broker" in broker and "imap-collector" not in broker
     assert "@hardening@" not in service and "@bindir@" not in service

@@ -190,17 +190,20 @@ static int setup_with(void **state, size_t queue_max, bool private_channels)
     alarm(TEST_HANG_S);
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, stderr);
     world->loop = net_loop_new();
-    world->accounts = broker_accounts_new();
+    world->accounts = broker_accounts_new(world->loop);
     assert_int_equal(broker_accounts_add_env(world->accounts, vars, &err), 0);
-    struct broker_settings settings = {
-        .name = "test",
-        .max_frame = 1 << 20,
-        .queue_max = queue_max,
-        .private_channels = private_channels,
-        .accounts = world->accounts,
-    };
+    struct broker_settings settings;
+    broker_settings_init(&settings);
+    settings.name = "test";
+    settings.max_frame = 1 << 20;
+    settings.queue_max = queue_max;
+    settings.private_channels = private_channels;
+    settings.accounts = world->accounts;
     world->broker = broker_new(world->loop, &settings);
-    assert_int_equal(broker_listen(world->broker, "127.0.0.1", 0, NULL, &world->port, &err), 0);
+    struct net_listen_target target = {.host = "127.0.0.1"};
+    struct net_listener *listener;
+    assert_int_equal(broker_listen(world->broker, &target, NULL, &listener, &err), 0);
+    world->port = net_listener_port(listener);
     assert_int_not_equal(world->port, 0);
     *state = world;
     return 0;

@@ -48,7 +48,7 @@ static void test_join_and_leave(void **state)
         if (i != 5)
             broker_channels_leave(&channels, channel, member(i));
     assert_null(broker_channels_find(&channels, "a", 1));
-    assert_int_equal(channels.count, 0);
+    assert_int_equal(channels.map.count, 0);
     broker_channels_release(&channels);
 }
 
@@ -65,7 +65,7 @@ static void test_many(void **state)
         int len = snprintf(name, sizeof name, "channel.%u", i * 7919 % MANY);
         broker_channels_join(&channels, name, (size_t)len, member(i % 64));
     }
-    assert_int_equal(channels.count, MANY);
+    assert_int_equal(channels.map.count, MANY);
     for (unsigned i = 0; i < MANY; i += 2) {
         int len = snprintf(name, sizeof name, "channel.%u", i);
         struct broker_channel *channel = broker_channels_find(&channels, name, (size_t)len);

@@ -94,8 +94,7 @@ static void handle(struct hpfeeds_server *server, struct buf *log,
     bool nobody = frame->ident_len == 6 && !memcmp(frame->ident, "nobody", 6);
     switch (event->type) {
     case HPFEEDS_SERVER_AUTH:
-        buf_add_str(log, hpfeeds_server_check(server, frame, nobody ? NULL : "secret") ? "good("
-                                                                                       : "bad(");
+        buf_add_str(log, hpfeeds_server_check(server, nobody ? NULL : "secret") ? "good(" : "bad(");
         buf_printf(log, "%.*s) ", (int)frame->ident_len, frame->ident);
         break;
     case HPFEEDS_SERVER_PUBLISH:
@@ -232,18 +231,40 @@ static void test_channel_too_long_to_publish_to(void **state)
 static void test_check_without_auth_is_false(void **state)
 {
     (void)state;
-    struct hpfeeds_frame auth = {
-        .opcode = HPFEEDS_AUTH,
-        .ident = "writer",
-        .ident_len = 6,
-        .payload = (const uint8_t *)DIGEST,
-        .payload_len = HPFEEDS_DIGEST,
-    };
     struct hpfeeds_server *server = new_server();
-    assert_false(hpfeeds_server_check(server, &auth, "secret"));
+    assert_false(hpfeeds_server_check(server, "secret"));
     assert_null(hpfeeds_server_ident(server));
     hpfeeds_server_free(server);
     hpfeeds_server_free(NULL);
+}
+
+/* The answer may come when the frame's memory is gone: what was fed behind AUTH is taken back and
+ * given again. */
+static void test_check_later(void **state)
+{
+    (void)state;
+    struct hpfeeds_server *server = new_server();
+    struct hpfeeds_server_event event;
+    struct buf log = {0}, wire = {0};
+    buf_add(&wire, AUTH PUBLISH, sizeof AUTH PUBLISH - 1);
+    hpfeeds_server_feed(server, wire.data, wire.len);
+    assert_null(hpfeeds_server_claimed(server));
+    assert_int_equal(hpfeeds_server_next(server, &event, NULL), 1);
+    assert_int_equal(hpfeeds_server_take_back(server), sizeof PUBLISH - 1);
+    assert_int_equal(hpfeeds_server_take_back(server), 0);
+    memset(wire.data, 'x', wire.len);
+    buf_release(&wire);
+    assert_string_equal(hpfeeds_server_claimed(server), "writer");
+    assert_null(hpfeeds_server_ident(server));
+    assert_true(hpfeeds_server_check(server, "secret"));
+    assert_string_equal(hpfeeds_server_ident(server), "writer");
+    assert_true(feed(server, &log, PUBLISH, sizeof PUBLISH - 1));
+    assert_string_equal(buf_cstr(&log), "publish(w,spam.mails,hello) ");
+    assert_int_equal(hpfeeds_server_held(server), 0);
+    assert_true(feed(server, &log, PUBLISH, 10));
+    assert_int_equal(hpfeeds_server_held(server), 10);
+    buf_release(&log);
+    hpfeeds_server_free(server);
 }
 
 int main(void)
@@ -255,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_pipelined_large_frame),
         cmocka_unit_test(test_channel_too_long_to_publish_to),
         cmocka_unit_test(test_check_without_auth_is_false),
+        cmocka_unit_test(test_check_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,10 +170,10 @@ static void peer_record(struct peer *peer, const struct hpfeeds_frame *frame)
     record->payload_len = frame->payload_len;
 }
 
-static void peer_link_auth(struct peer_link *link, const struct hpfeeds_frame *frame)
+static void peer_link_auth(struct peer_link *link)
 {
     struct peer *peer = link->peer;
-    if (hpfeeds_server_check(link->server, frame, peer->secret)) {
+    if (hpfeeds_server_check(link->server, peer->secret)) {
         peer->logins++;
         peer_link_answer(link, peer->on_good_auth);
         return;
@@ -239,7 +239,7 @@ static void peer_link_handle(struct peer_link *link, const struct hpfeeds_server
         return;
     switch (event->type) {
     case HPFEEDS_SERVER_AUTH:
-        peer_link_auth(link, &event->frame);
+        peer_link_auth(link);
         break;
     case HPFEEDS_SERVER_PUBLISH:
         peer_link_published(link, &event->frame);

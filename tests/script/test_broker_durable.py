@@ -1,0 +1,307 @@
+"""Durable subscriptions: what is confirmed is on disk, whatever is killed, and comes in order."""
+import collections
+import os
+import random
+import resource
+import signal
+import socket
+import struct
+import threading
+
+import pytest
+
+from peers.hpfeeds import ACCOUNTS, ERROR, Broker, Client, Subscriber
+
+DURABLE = ["--durable", "reader=spam.mails"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(…): a broker on the store of this test; the one before it is gone, or is killed."""
+    started = []
+
+    def start_one(*options, port=0, **kwargs):
+        if started:
+            started[-1].process.stop(signal.SIGKILL)
+        started.append(Broker(tmp_path / f"broker{len(started)}", port=port,
+                              options=[*DURABLE, "--store", tmp_path / "store", *options],
+                              **kwargs))
+        return started[-1]
+
+    yield start_one
+    for broker in started:
+        broker.stop()
+
+
+def half_close(client):
+    """True: a clean end without an ERROR before it."""
+    client.socket.shutdown(socket.SHUT_WR)
+    try:
+        frame = client.frame()
+    except ConnectionError:
+        return False
+    return frame is None
+
+
+def publish(port, payloads):
+    writer = Client(port, "writer", "writersecret")
+    for payload in payloads:
+        writer.publish("spam.mails", payload)
+    assert half_close(writer)
+    writer.close()
+
+
+class Reader(Client):
+    """The durable subscriber: it asks for nothing but the channel."""
+
+    def __init__(self, port):
+        super().__init__(port, "reader", "readersecret")
+        self.subscribe("spam.mails")
+
+    def take(self, count):
+        return [self.message()[2] for _ in range(count)]
+
+    def close(self):
+        """In good order: nothing is left unread."""
+        self.socket.shutdown(socket.SHUT_WR)
+        rest = []
+        while (frame := self.frame()) is not None:
+            rest.append(frame)
+        self.socket.close()
+        return rest
+
+    def die(self):
+        """As a process that is killed with unread data."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def numbers(first, last):
+    return [b"%06d" % i + b"x" * (i % 5000) for i in range(first, last)]
+
+
+def test_kept_while_the_subscriber_is_away(start):
+    broker = start()
+    publish(broker.port, numbers(0, 300))
+    reader = Reader(broker.port)
+    assert reader.take(300) == numbers(0, 300)
+    publish(broker.port, numbers(300, 310))
+    assert reader.take(10) == numbers(300, 310)
+    assert reader.close() == []
+    publish(broker.port, numbers(310, 320))
+    reader = Reader(broker.port)
+    assert reader.take(10) == numbers(310, 320)
+    assert reader.close() == []
+
+
+def test_confirmed_is_on_disk(start):
+    """The broker is killed right behind the confirmation, by close and by echo."""
+    broker = start()
+    publish(broker.port, numbers(0, 50))
+    broker = start()
+    writer = Client(broker.port, "writer", "writersecret")
+    writer.subscribe("confirm.writer")
+    for payload in numbers(50, 100):
+        writer.publish("spam.mails", payload)
+    writer.publish("confirm.writer", b"marker")
+    assert writer.message() == ("writer", "confirm.writer", b"marker")
+    broker = start()
+    reader = Reader(broker.port)
+    assert reader.take(100) == numbers(0, 100)
+
+
+def test_order_around_a_marker(start):
+    """A marker is overtaken by nothing and overtakes nothing, also on other channels."""
+    broker = start()
+    writer = Client(broker.port, "writer", "writersecret")
+    other = Subscriber(broker.port, "reader", "readersecret", ["spam.copy"])
+    echoes = Client(broker.port, "writer", "writersecret")
+    echoes.subscribe("confirm.writer")
+    echoes.publish("confirm.writer", b"first")
+    assert echoes.message()[2] == b"first"
+    for i in range(100):
+        writer.publish("spam.copy", b"a%d" % i)
+        writer.publish("spam.mails", b"b%d" % i)
+        writer.publish("confirm.writer", b"c%d" % i)
+    for i in range(100):
+        assert other.next() == b"a%d" % i
+        assert echoes.message()[2] == b"c%d" % i
+    reader = Reader(broker.port)
+    assert reader.take(100) == [b"b%d" % i for i in range(100)]
+
+
+def test_unacknowledged_is_sent_again(start):
+    broker = start()
+    publish(broker.port, numbers(0, 2000))
+    reader = Reader(broker.port)
+    assert reader.take(5) == numbers(0, 5)
+    reader.die()
+    reader = Reader(broker.port)
+    assert reader.take(2000) == numbers(0, 2000)
+    assert reader.close() == []
+    publish(broker.port, numbers(2000, 2001))
+    reader = Reader(broker.port)
+    assert reader.take(1) == numbers(2000, 2001)
+
+
+def test_restart_in_good_order_doubles_nothing(start):
+    broker = start()
+    publish(broker.port, numbers(0, 100))
+    reader = Reader(broker.port)
+    assert reader.take(100) == numbers(0, 100)
+    broker.process.popen.send_signal(signal.SIGTERM)
+    assert reader.close() == []
+    broker.process.popen.wait(30)
+    broker = start()
+    publish(broker.port, [b"next"])
+    assert Reader(broker.port).take(1) == [b"next"]
+
+
+def test_second_connection_of_the_subscriber(start):
+    """Two connections of the identity both get what comes; the one that stays gets the rest."""
+    broker = start()
+    first = Reader(broker.port)
+    publish(broker.port, [b"1"])
+    assert first.take(1) == [b"1"]
+    second = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"])
+    publish(broker.port, [b"2"])
+    assert first.take(1) == [b"2"]
+    assert second.message()[2] == b"2"
+    assert first.close() == []
+    publish(broker.port, [b"3"])
+    assert second.message()[2] == b"3"
+
+
+def test_unsubscribe_and_back(start):
+    broker = start()
+    reader = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"])
+    publish(broker.port, [b"1"])
+    assert reader.next() == b"1"
+    reader.send(5, b"\x06reader", b"spam.mails")
+    reader.assert_silent()
+    publish(broker.port, [b"2"])
+    reader.assert_silent()
+    reader.subscribe("spam.mails")
+    assert reader.next() in (b"1", b"2")
+
+
+def test_slow_subscriber_takes_no_memory(start):
+    """It stops reading: nobody waits for it, it is not cut off, and the disk has the rest."""
+    broker = start("--max-queue", "1MiB")
+    reader = Reader(broker.port)
+    for i in range(40):
+        publish(broker.port, [b"%03d" % i + os.urandom(200000) for _ in range(4)])
+    status = open(f"/proc/{broker.process.popen.pid}/status").read()
+    assert "cut off" not in broker.process.text()
+    payloads = reader.take(160)
+    assert [int(payload[:3]) for payload in payloads] == [i for i in range(40) for _ in range(4)]
+    assert "VmRSS" in status
+
+
+@pytest.mark.parametrize("policy", ["refuse", "drop-oldest"])
+def test_full(start, policy):
+    broker = start("--store-limit", "1MiB", "--store-full", policy)
+    count = 0
+    writer = Client(broker.port, "writer", "writersecret")
+    writer.subscribe("confirm.writer")
+    error = None
+    while count < 40 and not error:
+        writer.publish("spam.mails", b"%06d" % count + bytes(50000))
+        writer.publish("confirm.writer", b"%d" % count)
+        opcode, body = writer.frame()
+        if opcode == ERROR:
+            error = body.decode()
+        else:
+            count += 1
+    assert "is full" in broker.process.text()
+    reader = Reader(broker.port)
+    if policy == "refuse":
+        assert error == "A durable subscription is full, try again later. chan=spam.mails"
+        assert [int(payload[:6]) for payload in reader.take(count)] == list(range(count))
+        assert reader.close() == []
+        publish(broker.port, [b"there is room again"])
+        assert Reader(broker.port).take(1) == [b"there is room again"]
+    else:
+        assert count == 40
+        first = int(reader.message()[2][:6])
+        assert 20 <= first < 39
+        assert [int(p[:6]) for p in reader.take(39 - first)] == list(range(first + 1, 40))
+
+
+def test_store_is_for_one_broker(start, tmp_path):
+    start()
+    with pytest.raises(RuntimeError, match="another broker uses it"):
+        Broker(tmp_path / "second", options=[*DURABLE, "--store", tmp_path / "store"])
+
+
+def test_nothing_confirmed_is_lost_in_any_kill(start):
+    """Broker and subscriber are killed again and again, at random moments: every message that was
+    confirmed arrives, in the order of its confirmation when doubles are left out."""
+    dice = random.Random(os.urandom(8))
+    confirmed, received = [], []
+    broker = start()
+    port, number = broker.port, 0
+    for _ in range(12):
+        stop = threading.Event()
+
+        def read(to=received):
+            try:
+                reader = Reader(port)
+                while not stop.is_set():
+                    to.append(reader.message()[2])
+            except (ConnectionError, OSError, AssertionError, TypeError):
+                pass
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        killer = threading.Timer(dice.random() * 0.3,
+                                 broker.process.popen.send_signal, [signal.SIGKILL])
+        killer.start()
+        try:
+            while True:
+                batch = [b"%d" % (number + i) + b" " * dice.randrange(20000) for i in range(20)]
+                number += 20
+                writer = Client(port, "writer", "writersecret")
+                for payload in batch:
+                    writer.publish("spam.mails", payload)
+                if not half_close(writer):
+                    break
+                confirmed += batch
+        except (ConnectionError, OSError, TypeError):
+            pass
+        killer.join()
+        stop.set()
+        thread.join()
+        broker = start(port=port)
+    reader = Reader(port)
+    publish(port, [b"last"])
+    while not received or received[-1] != b"last":
+        received.append(reader.message()[2])
+    count = collections.Counter(received)
+    missing = [payload[:10] for payload in confirmed if payload not in count]
+    assert not missing, f"{len(missing)} of {len(confirmed)} are lost: {missing[:5]}"
+    first = {}
+    for position, payload in enumerate(received):
+        first.setdefault(payload, position)
+    order = [first[payload] for payload in confirmed]
+    assert order == sorted(order)
+
+
+def test_disk_that_is_full(start, tmp_path):
+    """What cannot be written is refused, not confirmed; what was, is there."""
+    broker = start()
+    publish(broker.port, [b"kept"])
+    pid = broker.process.popen.pid
+    unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000, unlimited[1]))
+    writer = Client(broker.port, "writer", "writersecret")
+    writer.publish("spam.mails", bytes(5000))
+    writer.socket.shutdown(socket.SHUT_WR)
+    opcode, body = writer.frame()
+    assert (opcode, body) == (ERROR, b"A message could not be stored, try again later")
+    assert writer.frame() is None
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+    publish(broker.port, [b"kept, too"])
+    broker = start()
+    assert Reader(broker.port).take(2) == [b"kept", b"kept, too"]
+    assert ACCOUNTS["reader"]["pubchans"] == []
