@@ -144,6 +144,11 @@ msec_t net_loop_now(const struct net_loop *loop)
     return uv_now(&loop->uv) + loop->skipped;
 }
 
+size_t net_loop_outside(const struct net_loop *loop)
+{
+    return loop->outside;
+}
+
 struct net_deferred {
     struct net_loop *loop;
     struct net_task task;

@@ -26,6 +26,7 @@ struct net_loop {
     uv_loop_t uv;
     msec_t skipped; /* how far our clock is ahead of libuv's */
     struct net_alarms alarms;
+    size_t outside;       /* jobs beside the loop */
     uv_prepare_t prepare; /* runs the phases before the loop waits */
     uv_idle_t idle;       /* active while a task is scheduled: then the loop does not wait */
     struct net_task phases[NET_PHASE_COUNT]; /* heads of circular lists */

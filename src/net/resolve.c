@@ -144,10 +144,12 @@ static void net_host_resolved(uv_getaddrinfo_t *request, int status, struct addr
 {
     struct net_host *host = request->data;
     host->busy = false;
-    if (host->resolver)
+    if (host->resolver) {
+        host->resolver->loop->outside--;
         net_host_settle(host, status, info);
-    else
+    } else {
         free(host);
+    }
     uv_freeaddrinfo(info);
 }
 
@@ -172,10 +174,12 @@ static void net_host_look_up(struct net_host *host)
     host->request.data = host;
     int status =
         uv_getaddrinfo(&loop->uv, &host->request, net_host_resolved, host->name, NULL, &hints);
-    if (status)
+    if (status) {
         net_host_settle(host, status, NULL);
-    else
+    } else {
         host->busy = true;
+        loop->outside++;
+    }
 }
 
 static void net_lookup_fail(struct net_lookup *lookup, int status)

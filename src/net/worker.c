@@ -11,6 +11,7 @@ struct net_jobs {
 };
 
 struct net_worker {
+    struct net_loop *loop;
     uv_async_t async; /* wakes the loop when jobs have been worked */
     uv_thread_t thread;
     uv_mutex_t mutex;     /* guards the three below */
@@ -74,6 +75,7 @@ static struct net_job *net_worker_shift_done(struct net_worker *worker)
 /* An idle worker does not keep the loop running. */
 static void net_worker_count(struct net_worker *worker, size_t pending)
 {
+    worker->loop->outside += pending - worker->pending;
     worker->pending = pending;
     if (pending)
         uv_ref((uv_handle_t *)&worker->async);
@@ -98,6 +100,7 @@ struct net_worker *net_worker_new(struct net_loop *loop)
     net_jobs_init(&worker->todo);
     net_jobs_init(&worker->done);
     worker->async.data = worker;
+    worker->loop = loop;
     if (uv_async_init(&loop->uv, &worker->async, net_worker_woken) ||
         uv_mutex_init(&worker->mutex) || uv_cond_init(&worker->changed) ||
         uv_thread_create(&worker->thread, net_worker_thread, worker))
@@ -142,6 +145,7 @@ void net_worker_free(struct net_worker *worker)
             break;
         }
     }
+    net_worker_count(worker, 0);
     uv_cond_destroy(&worker->changed);
     uv_mutex_destroy(&worker->mutex);
     uv_close((uv_handle_t *)&worker->async, net_worker_closed);

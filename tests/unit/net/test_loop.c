@@ -235,7 +235,9 @@ static void test_worker_keeps_order(void **state)
     for (size_t i = 0; i < 19; i++)
         net_worker_submit(worker, &jobs.list[i].job);
     assert_string_equal(jobs.done, "");
+    assert_int_equal(net_loop_outside(loop), 19);
     net_loop_run(loop); /* ends when all is done: an idle worker keeps nothing up */
+    assert_int_equal(net_loop_outside(loop), 0);
     assert_string_equal(jobs.worked, "abcdefghijklmnopqrst");
     assert_string_equal(jobs.done, "abcdefghijklmnopqrst");
     net_worker_free(worker);
@@ -252,6 +254,7 @@ static void test_worker_free_waits(void **state)
     for (size_t i = 0; i < 20; i++)
         net_worker_submit(worker, &jobs.list[i].job);
     net_worker_free(worker);
+    assert_int_equal(net_loop_outside(loop), 0);
     assert_string_equal(jobs.worked, "abcdefghijklmnopqrst");
     assert_string_equal(jobs.done, "abcdefghijklmnopqrst");
     net_worker_free(NULL);
