@@ -163,11 +163,22 @@ void folder_look_news(struct folder *folder)
     folder_search(folder);
 }
 
+/* What was found and not fetched is to be found again: nobody has overlooked it. */
+static void folder_step_back(struct folder *folder)
+{
+    const struct worklist *work = &folder->work;
+    if (work->pending.count && work->pending.ranges[0].first < folder->next)
+        folder->next = work->pending.ranges[0].first;
+    if (work->count && work->items[0].uid < folder->next)
+        folder->next = work->items[0].uid;
+}
+
 void folder_detach(struct folder *folder)
 {
     folder->report->found -= imap_uidset_size(&folder->work.pending) + folder->work.count;
     fetch_reset(&folder->fetch);
     marks_detach(&folder->marks);
+    folder_step_back(folder);
     worklist_clear(&folder->work);
     folder->session = NULL;
     if (!folder_through(folder))
@@ -286,11 +297,7 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
     folder->select_command = 0;
     if (event->status != IMAP_OK) {
         struct err err;
-        err_set(&err,
-                event->code == IMAP_CODE_UNAVAILABLE || event->code == IMAP_CODE_INUSE
-                    ? ERR_RETRY_LATER
-                    : ERR_GIVE_UP,
-                "folder cannot be opened: the server answered %s %s",
+        err_set(&err, event->action, "folder cannot be opened: the server answered %s %s",
                 imap_status_name(event->status), event->text);
         folder_fail(folder, &err);
         return;

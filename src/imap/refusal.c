@@ -16,9 +16,10 @@ enum {
 
 /* As Gmail, Outlook, Yahoo, Dovecot and Courier put it when waiting helps. */
 static const char *const imap_passing_words[] = {
-    "too many",  "simultaneous", "throttl",  "try again", "try later",      "temporar",
-    "unavailab", "rate limit",   "exceeded", "backoff",   "overload",       "busy",
-    "timed out", "timeout",      "later",    "internal",  "not responding", NULL,
+    "too many", "simultaneous",   "throttl",       "try again", "try later",
+    "temporar", "unavailab",      "rate limit",    "exceeded",  "backoff",
+    "overload", "busy",           "timed out",     "timeout",   "later",
+    "internal", "not responding", "not connected", NULL,
 };
 
 /* Of these, what speaks of a limit. */
