@@ -7,16 +7,15 @@
 #include "state/memory.h"
 
 enum {
-    /* In real time: so long must nobody have anything to do before the clock jumps. What one end
-     * of a connection writes the other has at once, unless the machine is very busy. */
-    STAGE_QUIET = 15,
-    /* So often must it be quiet with nothing due: other threads may be at work. */
-    STAGE_PATIENCE = 1000,
+    /* In real time: twice so long must nobody have anything to do before the clock jumps. What one
+     * end of a connection writes the other has at once, unless the machine is very busy. */
+    STAGE_QUIET = 8,
 };
 
 static void stage_active(void *ctx)
 {
     struct stage *stage = ctx;
+    stage->quiet_for = 0;
     net_timer_start(stage->quiet, STAGE_QUIET);
     if (stage->holds && stage->holds(stage))
         net_loop_stop(stage->loop);
@@ -25,8 +24,13 @@ static void stage_active(void *ctx)
 static void stage_quiet(void *ctx)
 {
     struct stage *stage = ctx;
-    stage->is_quiet = true;
-    net_loop_stop(stage->loop);
+    /* Twice: the first time the turn before may just have taken that long, and nobody has had a
+     * look at the sockets since. */
+    stage->quiet_for = net_loop_outside(stage->loop) ? 0 : stage->quiet_for + 1;
+    if (stage->quiet_for < 2)
+        net_timer_start(stage->quiet, STAGE_QUIET);
+    else
+        net_loop_stop(stage->loop);
 }
 
 void stage_init(struct stage *stage)
@@ -81,17 +85,23 @@ static void stage_finished(void *ctx, enum collector_outcome outcome, const stru
     stage_active(stage);
 }
 
+void stage_reload(struct stage *stage)
+{
+    struct collect_account accounts[STAGE_TRAPS];
+    for (size_t i = 0; i < stage->trap_count; i++)
+        accounts[i] = stage->traps[i]->account;
+    collector_set_accounts(stage->collector, accounts, stage->trap_count);
+}
+
 void stage_start(struct stage *stage)
 {
     stage_end_collector(stage);
     stage->finished = false;
-    for (size_t i = 0; i < stage->trap_count; i++)
-        stage->accounts[i] = stage->traps[i]->account;
     if (stage->sink.freed)
         fake_sink_renew(&stage->sink);
     stage->collector = collector_new(stage->loop, &stage->settings, &stage->sink.sink, stage->state,
                                      stage_finished, stage);
-    collector_set_accounts(stage->collector, stage->accounts, stage->trap_count);
+    stage_reload(stage);
     collector_start(stage->collector);
 }
 
@@ -117,9 +127,9 @@ static bool stage_holds(struct stage *stage)
 /* Until `holds`, or until all is quiet. */
 static void stage_run(struct stage *stage)
 {
-    stage->is_quiet = false;
+    stage->quiet_for = 0;
     net_timer_start(stage->quiet, STAGE_QUIET);
-    while (!stage->is_quiet && !stage_holds(stage))
+    while (stage->quiet_for < 2 && !stage_holds(stage))
         net_loop_run(stage->loop);
     net_timer_stop(stage->quiet);
 }
@@ -133,14 +143,12 @@ void stage_settle(struct stage *stage)
 /* Until `holds`, or until `until`. True: it holds. */
 static bool stage_drive(struct stage *stage, msec_t until, const char **ret_why)
 {
-    for (int idle = 0;;) {
+    for (;;) {
         stage_run(stage);
         msec_t now = net_loop_now(stage->loop), after;
         if (stage_holds(stage))
             return true;
         bool nothing = !net_loop_next_due(stage->loop, &after);
-        if (nothing && now < until && ++idle < STAGE_PATIENCE)
-            continue;
         *ret_why = nothing ? "nothing is left to happen" : "it did not happen in time";
         if (now >= until || nothing || after > until - now)
             return false;

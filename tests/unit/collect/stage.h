@@ -36,10 +36,9 @@ struct stage {
     struct collector_settings settings; /* a test may change them before stage_start() */
     struct trap *traps[STAGE_TRAPS];
     size_t trap_count;
-    struct collect_account accounts[STAGE_TRAPS]; /* as the collector got them */
     struct net_timer *quiet;
     bool (*holds)(struct stage *stage); /* what is awaited; NULL: quiet */
-    bool is_quiet;
+    unsigned quiet_for;
     bool finished;
     enum collector_outcome outcome;
     char *log; /* what the collector told */
@@ -53,6 +52,8 @@ void stage_release(struct stage *stage);
 struct trap *stage_add_trap(struct stage *stage, const char *label);
 /* Starts the collector for all traps; ends one that runs, as a kill would, and keeps the state. */
 void stage_start(struct stage *stage);
+/* Gives a collector that runs the traps that there are now, as their accounts are now. */
+void stage_reload(struct stage *stage);
 
 /* Lets it run until `holds`, for `within` ms of its clock at most; else the test fails, with what
  * was said by all. */

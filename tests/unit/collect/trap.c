@@ -111,7 +111,7 @@ static bool trap_act(struct trap_conn *conn, const char *line,
         trap_conn_flush(conn);
         return true;
     }
-    if (fault.call)
+    if (fault.call && !fault.late)
         fault.call(conn);
     bool answered = fault.act == TRAP_BEFORE || fault.act == TRAP_AFTER || fault.act == TRAP_CALL ||
                     fault.act == TRAP_CUT || fault.act == TRAP_CUT_CLOSE;
@@ -119,6 +119,8 @@ static bool trap_act(struct trap_conn *conn, const char *line,
         trap_add_text(conn, fault.text);
     if (answered)
         run(conn, line);
+    if (fault.call && fault.late)
+        fault.call(conn);
     if (fault.act == TRAP_AFTER)
         trap_add_text(conn, fault.text);
     if (fault.act == TRAP_CUT || fault.act == TRAP_CUT_CLOSE)
@@ -266,6 +268,10 @@ struct trap *trap_new(struct net_loop *loop, const char *label, void (*active)(v
         .password = "password",
         .folders = trap->folders,
         .folder_count = 1,
+        .idle = true,
+        .poll_interval = 60 * 1000,
+        .idle_refresh = 5 * 60 * 1000,
+        .max_connections = 2,
     };
     return trap;
 }
@@ -366,6 +372,17 @@ void trap_say(struct trap *trap, const char *text)
 {
     for (struct trap_conn *conn = trap->conns; conn; conn = conn->next) {
         buf_add_str(&conn->out, text);
+        trap_conn_flush(conn);
+    }
+}
+
+void trap_end_idle(struct trap *trap)
+{
+    for (struct trap_conn *conn = trap->conns; conn; conn = conn->next) {
+        if (!conn->idling)
+            continue;
+        conn->idling = false;
+        trap_add_text(conn, "$ OK idled enough\r\n");
         trap_conn_flush(conn);
     }
 }

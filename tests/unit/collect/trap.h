@@ -56,8 +56,10 @@ struct trap_fault {
     const char *text; /* "$" stands for the tag; NULL: "" */
     unsigned skip;    /* so many times before it nothing happens */
     unsigned times;   /* then so often; 0: always */
-    /* If there is one, it is called before anything is said. */
+    /* If there is one, it is called before anything is said; `late`: after the command was carried
+     * out, what is said then goes out with its answer. It must not end the connection. */
     void (*call)(struct trap_conn *conn);
+    bool late;
 };
 
 struct trap {
@@ -103,6 +105,8 @@ void trap_store(struct trap *trap, const char *box, uint32_t uid, const char *fl
 
 /* To all that are connected. */
 void trap_say(struct trap *trap, const char *text);
+/* Ends all IDLEs by itself, in the words of a tagged OK. */
+void trap_end_idle(struct trap *trap);
 /* Closes all connections; `reset`: without a clean end. */
 void trap_cut_off(struct trap *trap, bool reset);
 /* All connections stay open, and are dead. */

@@ -1,0 +1,246 @@
+/* Several folders in real time: over one connection where the server has NOTIFY, else over a second
+ * one, and the rest by asking in turn; folders that come, go, and are numbered anew. */
+#include "stage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SOON = 20 * SECOND,
+    POLL = 65 * SECOND,
+    SWEEP = 16 * MINUTE,
+};
+
+static const char notify_caps[] = "IDLE NOTIFY UIDPLUS SPECIAL-USE LITERAL+";
+static const char idle_caps[] = "IDLE UIDPLUS SPECIAL-USE";
+
+static struct trap *add_trap(struct stage *stage, const char *caps, const char *const *folders)
+{
+    struct trap *trap = stage_add_trap(stage, "trap");
+    trap->caps = caps;
+    for (size_t i = 0; folders[i]; i++) {
+        trap->folders[i] = folders[i];
+        trap->account.folder_count = i + 1;
+    }
+    stage->settings.continuous = true;
+    return trap;
+}
+
+/* Delivers to one folder after the other, and waits for each. */
+static void deliver_round(struct stage *stage, struct trap *trap, const char *const *boxes,
+                          const msec_t *within)
+{
+    static char bodies[100][16];
+    static size_t count;
+    for (size_t i = 0; boxes[i]; i++) {
+        size_t taken = stage->sink.taken_count;
+        char *body = bodies[count++ % COUNT(bodies)];
+        snprintf(body, sizeof bodies[0], "mail %zu", count);
+        trap_deliver(trap, boxes[i], body);
+        stage_await_taken(stage, within[i], taken + 1);
+        assert_int_equal(fake_sink_taken(&stage->sink, body), 1);
+        stage_pass(stage, 10 * SECOND);
+    }
+}
+
+struct watched_case {
+    const char *name;
+    const char *caps;
+    const char *folders[5]; /* of the account */
+    const char *boxes[5];   /* the same, on the server */
+    msec_t within[4];
+    unsigned max_connections;
+    unsigned connections; /* at a time */
+    struct trap_fault fault;
+};
+
+static const struct watched_case watched_cases[] = {
+    {.name = "NOTIFY: one connection for all",
+     .caps = notify_caps,
+     .folders = {"INBOX", "\\Junk",
+                 "B\xC3\xBC"
+                 "cher",
+                 "a b"},
+     .boxes = {"INBOX", "Spam", "B&APw-cher", "a b"},
+     .within = {SOON, SOON, SOON, SOON},
+     .max_connections = 2,
+     .connections = 1},
+    {.name = "a connection each, for two",
+     .caps = idle_caps,
+     .folders = {"INBOX", "\\Junk"},
+     .boxes = {"INBOX", "Spam"},
+     .within = {SOON, SOON},
+     .max_connections = 2,
+     .connections = 2},
+    {.name = "two connections for four: two by asking",
+     .caps = idle_caps,
+     .folders = {"INBOX", "\\Junk",
+                 "B\xC3\xBC"
+                 "cher",
+                 "a b"},
+     .boxes = {"INBOX", "Spam", "B&APw-cher", "a b"},
+     .within = {SOON, POLL, POLL, POLL},
+     .max_connections = 2,
+     .connections = 2},
+    {.name = "one connection for two",
+     .caps = idle_caps,
+     .folders = {"INBOX", "\\Junk"},
+     .boxes = {"INBOX", "Spam"},
+     .within = {SOON, POLL},
+     .max_connections = 1,
+     .connections = 1},
+    {.name = "no IDLE",
+     .caps = "UIDPLUS SPECIAL-USE",
+     .folders = {"INBOX", "\\Junk"},
+     .boxes = {"INBOX", "Spam"},
+     .within = {POLL, POLL},
+     .max_connections = 2,
+     .connections = 2},
+    {.name = "NOTIFY is announced, and refused",
+     .caps = notify_caps,
+     .folders = {"INBOX", "\\Junk"},
+     .boxes = {"INBOX", "Spam"},
+     .within = {SOON, POLL},
+     .max_connections = 2,
+     .connections = 2,
+     .fault = {.on = "NOTIFY", .act = TRAP_ANSWER, .text = "$ NO [BADEVENT (MessageNew)] no\r\n"}},
+};
+
+static void run_watched_case(const struct watched_case *c)
+{
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = add_trap(&stage, c->caps, c->folders);
+    trap->account.max_connections = c->max_connections;
+    for (size_t i = 1; c->boxes[i]; i++)
+        trap_add_box(trap, c->boxes[i], strcmp(c->boxes[i], "Spam") == 0 ? "\\Junk" : "");
+    if (c->fault.on)
+        trap_fault(trap, c->fault);
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    for (int round = 0; round < 3; round++) {
+        deliver_round(&stage, trap, c->boxes, c->within);
+        stage_pass(&stage, 20 * MINUTE);
+    }
+    if (trap->open_most != c->connections || stage_logged(&stage, "warning"))
+        stage_fail(&stage, "not as it should be");
+    stage_release(&stage);
+}
+
+static void test_watched(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(watched_cases); i++)
+        run_watched_case(&watched_cases[i]);
+}
+
+static const char *const inbox_and_more[] = {"INBOX", "more", NULL};
+static const char *const more_box[] = {"more", NULL};
+
+/* A folder that is not there yet, with NOTIFY and without. */
+static void test_folder_appears(void **state)
+{
+    (void)state;
+    static const msec_t soon[] = {SWEEP};
+    static const char *const inbox[] = {"INBOX", NULL};
+    for (int notify = 0; notify < 2; notify++) {
+        struct stage stage;
+        stage_init(&stage);
+        struct trap *trap = add_trap(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
+        stage_start(&stage);
+        stage_pass(&stage, HOUR);
+        deliver_round(&stage, trap, inbox, (const msec_t[]){SOON});
+        /* It is said once that it is missing, not at each look. */
+        if (stage_logged(&stage, "warning") > 1)
+            stage_fail(&stage, "too many words");
+        trap_add_box(trap, "more", "");
+        deliver_round(&stage, trap, more_box, soon);
+        deliver_round(&stage, trap, more_box, (const msec_t[]){POLL});
+        stage_release(&stage);
+    }
+}
+
+/* Deleted and made again, with other mails under the same UIDs. */
+static void test_folder_made_again(void **state)
+{
+    (void)state;
+    for (int notify = 0; notify < 2; notify++) {
+        struct stage stage;
+        stage_init(&stage);
+        struct trap *trap = add_trap(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
+        trap_add_box(trap, "more", "");
+        stage_start(&stage);
+        stage_pass(&stage, 2 * MINUTE);
+        deliver_round(&stage, trap, more_box, (const msec_t[]){POLL});
+        trap_remove_box(trap, "more");
+        stage_pass(&stage, 5 * MINUTE);
+        trap_add_box(trap, "more", "");
+        deliver_round(&stage, trap, more_box, (const msec_t[]){SWEEP});
+        deliver_round(&stage, trap, more_box, (const msec_t[]){POLL});
+        stage_release(&stage);
+    }
+}
+
+/* All mails get new UIDs: those that were delivered are not delivered again. */
+static void test_renumbered(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"first", "second", "third"};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    trap->account.after = COLLECT_AFTER_NONE;
+    stage.settings.continuous = true;
+    trap_deliver(trap, "INBOX", "first");
+    trap_deliver(trap, "INBOX", "second");
+    stage_start(&stage);
+    stage_await_taken(&stage, MINUTE, 2);
+    stage_pass(&stage, MINUTE);
+    trap_expunge(trap, "INBOX", 1);
+    trap_cut_off(trap, false);
+    box_renumber(trap_box(trap, "INBOX"), 5);
+    stage_pass(&stage, 5 * MINUTE);
+    trap_deliver(trap, "INBOX", "third");
+    stage_await_taken(&stage, SOON, 3);
+    stage_pass(&stage, HOUR);
+    stage_assert_taken(&stage, bodies, COUNT(bodies));
+    assert_int_equal(collector_report(stage.collector, 0)->recognised, 1);
+    stage_release(&stage);
+}
+
+static void overflow(struct stage *stage, struct trap *trap)
+{
+    (void)stage;
+    for (struct trap_conn *conn = trap->conns; conn; conn = conn->next) {
+        free(conn->notify);
+        conn->notify = NULL;
+    }
+    trap_say(trap, "* OK [NOTIFICATIONOVERFLOW] too much\r\n");
+}
+
+static void test_notify_given_up(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = add_trap(&stage, notify_caps, inbox_and_more);
+    trap_add_box(trap, "more", "");
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    deliver_round(&stage, trap, more_box, (const msec_t[]){SOON});
+    overflow(&stage, trap);
+    deliver_round(&stage, trap, more_box, (const msec_t[]){POLL});
+    stage_pass(&stage, 20 * MINUTE);
+    deliver_round(&stage, trap, more_box, (const msec_t[]){POLL});
+    stage_release(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_watched),           cmocka_unit_test(test_folder_appears),
+        cmocka_unit_test(test_folder_made_again), cmocka_unit_test(test_renumbered),
+        cmocka_unit_test(test_notify_given_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
