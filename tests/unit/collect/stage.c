@@ -10,6 +10,8 @@ enum {
     /* In real time: twice so long must nobody have anything to do before the clock jumps. What one
      * end of a connection writes the other has at once, unless the machine is very busy. */
     STAGE_QUIET = 8,
+    /* So often must it be quiet with nothing due before that is believed. */
+    STAGE_PATIENCE = 1000,
 };
 
 static void stage_active(void *ctx)
@@ -143,12 +145,14 @@ void stage_settle(struct stage *stage)
 /* Until `holds`, or until `until`. True: it holds. */
 static bool stage_drive(struct stage *stage, msec_t until, const char **ret_why)
 {
-    for (;;) {
+    for (int idle = 0;;) {
         stage_run(stage);
         msec_t now = net_loop_now(stage->loop), after;
         if (stage_holds(stage))
             return true;
         bool nothing = !net_loop_next_due(stage->loop, &after);
+        if (nothing && now < until && ++idle < STAGE_PATIENCE)
+            continue;
         *ret_why = nothing ? "nothing is left to happen" : "it did not happen in time";
         if (now >= until || nothing || after > until - now)
             return false;
