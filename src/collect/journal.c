@@ -222,8 +222,7 @@ void journal_set_interval(struct journal *journal, msec_t interval)
     journal->interval = interval;
 }
 
-/* Commits what is left, when the worker is gone; nothing behind what failed, as the order counts.
- */
+/* Commits what is left, the worker being gone; nothing behind what failed, as the order counts. */
 static void journal_flush(struct journal *journal)
 {
     struct journal_task *task;

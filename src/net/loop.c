@@ -62,7 +62,6 @@ static void net_loop_run_phase(struct net_task *head)
     }
 }
 
-/* Before the loop waits. */
 /* A peer that is slower than we are would wake us for each of its writes: waking, a read and the
  * write of what was made of it cost 10 µs, as much as a mail's hash and text. */
 static void net_loop_rest(struct net_loop *loop)
@@ -75,6 +74,7 @@ static void net_loop_rest(struct net_loop *loop)
     loop->rests++;
 }
 
+/* Before the loop waits. */
 static void net_loop_turn(uv_prepare_t *prepare)
 {
     struct net_loop *loop = prepare->data;
