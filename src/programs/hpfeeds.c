@@ -17,13 +17,16 @@ enum {
     CLI_FRAME_MAX = 64 << 20,
     CLI_FRAME_LIMIT = 1 << 30, /* what --max-frame may be: some peers read the length signed */
     CLI_PORT = 10000,
+    CLI_BENCH_COUNT = 100000,
+    CLI_BENCH_SIZE = 4096,
 };
 
 static const char cli_usage_text[] =
     "Usage: hpfeeds subscribe [OPTION]... -i IDENT -c CHANNEL\n"
     "       hpfeeds publish   [OPTION]... -i IDENT -c CHANNEL TEXT...|-\n"
-    "       hpfeeds sendfile  [OPTION]... -i IDENT -c CHANNEL FILE...\n"
-    "Publish to an hpfeeds broker, and show what it sends.\n"
+    "       hpfeeds sendfile  [OPTION]... -i IDENT -c CHANNEL FILE|MAILDIR...\n"
+    "       hpfeeds bench     [OPTION]... -i IDENT\n"
+    "Publish to an hpfeeds broker, show or keep what it sends, measure it.\n"
     "\n"
     "      --host HOST         the broker (default localhost)\n"
     "  -p, --port PORT         its port (default 10000)\n"
@@ -34,22 +37,38 @@ static const char cli_usage_text[] =
     "      --tls               use TLS\n"
     "      --tlscert FILE      trust this CA (PEM) alone; with TLS\n"
     "      --max-frame SIZE    largest frame sent or taken (default 64MiB)\n"
+    "      --retry TIME        try a broker that cannot be reached again for so long\n"
     "      --debug             say more\n"
     "  -h, --help              show this help\n"
     "  -V, --version           show the version\n"
     "\n"
+    "publish, sendfile:\n"
+    "      --format json       messages are mails: send them as JSON with their hash\n"
+    "\n"
     "subscribe:\n"
-    "      --mail              messages are mails: show sender, subject, size, and whether\n"
-    "                          the hash is right\n"
-    "      --raw               write the bytes to standard output in place of lines\n"
+    "      --format mail       messages are mails: show sender, subject, size, and whether\n"
+    "                          the hash is right (also --mail)\n"
+    "      --format raw        write the bytes to standard output (also --raw)\n"
+    "      --format json       a line of JSON for each message\n"
+    "      --format maildir=DIR\n"
+    "                          messages are mails: keep each once, in a Maildir\n"
+    "      --exec COMMAND      run it for each message, with the bytes on its standard input\n"
     "  -o, --output DIR        store each message in a file there\n"
     "  -n, --count N           end after N messages\n"
     "      --confirm           have the broker confirm the subscriptions, with a message on\n"
-    "                          confirm.IDENT\n";
+    "                          confirm.IDENT\n"
+    "\n"
+    "bench (on confirm.IDENT, or the channel given):\n"
+    "  -n, --count N           messages (default 100000)\n"
+    "      --size BYTES        of each (default 4096)\n"
+    "      --subscribers N     default 1\n"
+    "      --idle N            in place of that: hold N connections until a signal\n";
+
+struct cli_action;
 
 struct cli {
     struct feed_options feed;
-    const char *action;
+    const struct cli_action *action;
     char *secret; /* owned */
     char *secret_file;
     const char *tls_ca;
@@ -73,6 +92,12 @@ enum {
     CLI_OPT_MAIL,
     CLI_OPT_RAW,
     CLI_OPT_CONFIRM,
+    CLI_OPT_FORMAT,
+    CLI_OPT_EXEC,
+    CLI_OPT_RETRY,
+    CLI_OPT_SIZE,
+    CLI_OPT_SUBSCRIBERS,
+    CLI_OPT_IDLE,
 };
 
 static const struct option cli_long_options[] = {
@@ -91,6 +116,12 @@ static const struct option cli_long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"count", required_argument, NULL, 'n'},
     {"confirm", no_argument, NULL, CLI_OPT_CONFIRM},
+    {"format", required_argument, NULL, CLI_OPT_FORMAT},
+    {"exec", required_argument, NULL, CLI_OPT_EXEC},
+    {"retry", required_argument, NULL, CLI_OPT_RETRY},
+    {"size", required_argument, NULL, CLI_OPT_SIZE},
+    {"subscribers", required_argument, NULL, CLI_OPT_SUBSCRIBERS},
+    {"idle", required_argument, NULL, CLI_OPT_IDLE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -114,10 +145,48 @@ static int cli_set_max_frame(struct cli *cli, const char *text)
     return 0;
 }
 
-static int cli_set_count(struct cli *cli, const char *text)
+static int cli_set_number(const char *option, const char *text, uint64_t most, uint64_t *ret_number)
 {
-    if (!num_parse_u64(text, strlen(text), UINT64_MAX, &cli->feed.count) || !cli->feed.count)
-        return cli_usage_error("--count is a number from 1 up");
+    uint64_t number;
+    if (num_parse_u64(text, strlen(text), most, &number) && number) {
+        *ret_number = number;
+        return 0;
+    }
+    char *message = mem_printf("%s is a number from 1 up", option);
+    int result = cli_usage_error(message);
+    free(message);
+    return result;
+}
+
+static int cli_set_size(struct cli *cli, const char *text)
+{
+    uint64_t size;
+    if (!num_parse_size(text, strlen(text), CLI_FRAME_MAX, &size))
+        return cli_usage_error("--size is a size, such as 4KiB");
+    cli->feed.size = (size_t)size;
+    return 0;
+}
+
+static int cli_set_retry(struct cli *cli, const char *text)
+{
+    return num_parse_duration(text, strlen(text), UINT64_MAX / 2, &cli->feed.retry)
+               ? 0
+               : cli_usage_error("--retry is a time, such as 10min");
+}
+
+static int cli_set_format(struct cli *cli, const char *text)
+{
+    static const char maildir[] = "maildir=";
+    if (!strcmp(text, "raw"))
+        cli->feed.raw = true;
+    else if (!strcmp(text, "json"))
+        cli->feed.json = true;
+    else if (!strcmp(text, "mail"))
+        cli->feed.mail = true;
+    else if (!strncmp(text, maildir, sizeof maildir - 1) && text[sizeof maildir - 1])
+        cli->feed.maildir = text + sizeof maildir - 1;
+    else
+        return cli_usage_error("--format is one of raw, json, mail, maildir=DIR");
     return 0;
 }
 
@@ -178,7 +247,20 @@ static int cli_set_option(struct cli *cli, int option, char *value)
         cli->feed.output = value;
         break;
     case 'n':
-        return cli_set_count(cli, value);
+        return cli_set_number("--count", value, UINT64_MAX, &cli->feed.count);
+    case CLI_OPT_FORMAT:
+        return cli_set_format(cli, value);
+    case CLI_OPT_EXEC:
+        cli->feed.command = value;
+        break;
+    case CLI_OPT_RETRY:
+        return cli_set_retry(cli, value);
+    case CLI_OPT_SIZE:
+        return cli_set_size(cli, value);
+    case CLI_OPT_SUBSCRIBERS:
+        return cli_set_number("--subscribers", value, 100000, &cli->feed.subscribers);
+    case CLI_OPT_IDLE:
+        return cli_set_number("--idle", value, 1000000, &cli->feed.idle);
     case CLI_OPT_CONFIRM:
         cli->feed.confirm = true;
         break;
@@ -198,23 +280,61 @@ static int cli_check_names(const struct cli *cli)
     return 0;
 }
 
+static const struct cli_action {
+    const char *name;
+    int (*run)(const struct feed_options *options);
+    bool takes_arguments, needs_channel, subscribes, publishes, measures;
+} cli_actions[] = {
+    {"subscribe", feed_subscribe, .needs_channel = true, .subscribes = true},
+    {"publish", feed_publish, .takes_arguments = true, .needs_channel = true, .publishes = true},
+    {"sendfile", feed_sendfile, .takes_arguments = true, .needs_channel = true, .publishes = true},
+    {"bench", feed_bench, .measures = true},
+};
+
+static const struct cli_action *cli_find_action(const char *name)
+{
+    for (size_t i = 0; i < sizeof cli_actions / sizeof *cli_actions; i++)
+        if (!strcmp(cli_actions[i].name, name))
+            return &cli_actions[i];
+    return NULL;
+}
+
+/* Options that mean nothing to the action. */
+static int cli_check_fit(const struct cli *cli)
+{
+    const struct feed_options *feed = &cli->feed;
+    const struct cli_action *action = cli->action;
+    if (!action->subscribes && (feed->mail || feed->raw || feed->output || feed->confirm ||
+                                feed->maildir || feed->command))
+        return cli_usage_error("--mail, --raw, --format other than json, --output, --exec and "
+                               "--confirm are for subscribe");
+    if (!action->subscribes && !action->measures && feed->count)
+        return cli_usage_error("--count is for subscribe and bench");
+    if (!action->measures && (feed->size || feed->subscribers || feed->idle))
+        return cli_usage_error("--size, --subscribers and --idle are for bench");
+    if (action->measures && (feed->json || feed->retry))
+        return cli_usage_error("--format and --retry are not for bench");
+    if (feed->maildir && (feed->raw || feed->json))
+        return cli_usage_error("a Maildir is another format than raw or json");
+    if (feed->raw && feed->json)
+        return cli_usage_error("raw and json are two formats");
+    return 0;
+}
+
 static int cli_check(const struct cli *cli)
 {
-    bool subscribe = !strcmp(cli->action, "subscribe");
-    if (!subscribe && strcmp(cli->action, "publish") != 0 && strcmp(cli->action, "sendfile") != 0)
-        return cli_usage_error("the action is one of subscribe, publish, sendfile");
-    if (!subscribe && (cli->feed.mail || cli->feed.raw || cli->feed.output || cli->feed.count ||
-                       cli->feed.confirm))
-        return cli_usage_error("--mail, --raw, --output, --count and --confirm are for subscribe");
-    if (subscribe && cli->feed.arg_count)
+    int result = cli_check_fit(cli);
+    if (result)
+        return result;
+    if (!cli->action->takes_arguments && cli->feed.arg_count)
         return cli_usage_error("there is an argument too many");
-    if (!subscribe && !cli->feed.arg_count)
+    if (cli->action->takes_arguments && !cli->feed.arg_count)
         return cli_usage_error("there is nothing to publish");
     if (!cli->feed.target.ident)
         return cli_usage_error("no ident: give --ident");
     if (!cli->secret && !cli->secret_file)
         return cli_usage_error("no secret: give --secret-file, HPFEEDS_SECRET or --secret");
-    if (!cli->feed.channel_count)
+    if (cli->action->needs_channel && !cli->feed.channel_count)
         return cli_usage_error("no channel: give --chan");
     return cli_check_names(cli);
 }
@@ -235,8 +355,10 @@ static int cli_parse(struct cli *cli, int argc, char **argv)
     if (result)
         return result;
     if (optind == argc)
-        return cli_usage_error("no action: subscribe, publish or sendfile");
-    cli->action = argv[optind++];
+        return cli_usage_error("no action: subscribe, publish, sendfile or bench");
+    cli->action = cli_find_action(argv[optind++]);
+    if (!cli->action)
+        return cli_usage_error("the action is one of subscribe, publish, sendfile, bench");
     cli->feed.args = argv + optind;
     cli->feed.arg_count = (size_t)(argc - optind);
     return cli_check(cli);
@@ -273,15 +395,20 @@ static int cli_run(struct cli *cli)
     }
     cli->feed.target.tls = tls;
     cli->feed.target.secret = cli->secret;
-    int result;
-    if (!strcmp(cli->action, "subscribe"))
-        result = feed_subscribe(&cli->feed);
-    else if (!strcmp(cli->action, "publish"))
-        result = feed_publish(&cli->feed);
-    else
-        result = feed_sendfile(&cli->feed);
+    int result = cli->action->run(&cli->feed);
     net_tls_unref(tls);
     return result;
+}
+
+static void cli_set_defaults(struct cli *cli)
+{
+    enum log_level level = cli->action->measures ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+    log_setup(cli->debug ? LOG_LEVEL_DEBUG : level, LOG_FORMAT_TEXT, stderr);
+    if (!cli->action->measures)
+        return;
+    cli->feed.count = cli->feed.count ? cli->feed.count : CLI_BENCH_COUNT;
+    cli->feed.size = cli->feed.size ? cli->feed.size : CLI_BENCH_SIZE;
+    cli->feed.subscribers = cli->feed.subscribers ? cli->feed.subscribers : 1;
 }
 
 int main(int argc, char **argv)
@@ -291,7 +418,7 @@ int main(int argc, char **argv)
     };
     int result = cli_parse(&cli, argc, argv);
     if (!result) {
-        log_setup(cli.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, LOG_FORMAT_TEXT, stderr);
+        cli_set_defaults(&cli);
         result = cli_run(&cli);
     }
     mem_free_secret(cli.secret);

@@ -95,6 +95,14 @@ def subscription(tmp_path, broker):
     (["publish", "-i", "a", "-c", "b"], "nothing to publish"),
     (["sendfile", "-i", "a", "-c", "b"], "nothing to publish"),
     (["publish", "-i", "a", "-c", "b", "--mail", "x"], "are for subscribe"),
+    (["publish", "-i", "a", "-c", "b", "--format", "maildir=x", "x"], "are for subscribe"),
+    (["publish", "-i", "a", "-c", "b", "--exec", "x", "x"], "are for subscribe"),
+    (["publish", "-i", "a", "-c", "b", "--size", "1", "x"], "are for bench"),
+    (["publish", "-i", "a", "-c", "b", "--count", "1", "x"], "is for subscribe and bench"),
+    (["subscribe", "-i", "a", "-c", "b", "--format", "xml"], "one of raw, json, mail, maildir=DIR"),
+    (["subscribe", "-i", "a", "-c", "b", "--format", "raw", "--format", "json"], "two formats"),
+    (["subscribe", "-i", "a", "-c", "b", "--retry", "soon"], "--retry"),
+    (["bench", "-i", "a", "x"], "an argument too many"),
     (["publish", "-i", "a", "-c", "b", "--unknown", "x"], "--unknown"),
 ])
 def test_usage(args, message):
@@ -458,3 +466,123 @@ def test_others_on_the_private_channel(broker, subscription):
         pass
     Client(broker.port, "writer", "writersecret").publish("spam.mails", b"x")
     assert wanted.finish() == (0, b"publish to spam.mails by writer: x\n")
+
+
+def mail_json(mail):
+    return json.dumps({"sha256": hashlib.sha256(mail).hexdigest(), "msg": mail.decode()}).encode()
+
+
+def test_format_json(broker, subscription):
+    wanted = subscription("--format", "json", "-n", "2")
+    assert hpfeeds("publish", *options(broker.port), "-", stdin="Grüße\n".encode()).returncode == 0
+    assert hpfeeds("publish", *options(broker.port), "-", stdin=b"\xff\0").returncode == 0
+    assert wanted.finish()[0] == 0
+    lines = [json.loads(line) for line in wanted.out.read_text().splitlines()]
+    assert lines == [
+        {"ident": "writer", "channel": "spam.mails", "payload": "Grüße\n"},
+        {"ident": "writer", "channel": "spam.mails",
+         "payload_base64": base64.b64encode(b"\xff\0").decode()}]
+
+
+def kept(maildir):
+    """Hash → bytes of a Maildir's mails."""
+    files = [path for part in ("new", "cur") for path in (maildir / part).iterdir()]
+    assert not list((maildir / "tmp").iterdir())
+    mails = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in files}
+    assert len(mails) == len(files)
+    for digest, path in mails.items():
+        assert digest in path.name
+    return mails
+
+
+def test_format_maildir(broker, subscription, tmp_path):
+    """Each mail once, also what an earlier run had, in either form; a wrong hash is told."""
+    archive = tmp_path / "archive"
+    mails = [b"Subject: %d\r\n\r\nbody" % i for i in range(5)]
+    wanted = subscription("--format", f"maildir={archive}", "-n", "6")
+    for payload in [*map(mail_json, mails[:3]), mails[2], mails[0], mails[3]]:
+        assert hpfeeds("publish", *options(broker.port), "-", stdin=payload).returncode == 0
+    assert wanted.finish()[0] == 0
+    assert "4 mails archived, 2 doubles" in wanted.log.read_text()
+    names = kept(archive)
+    assert set(names) == {hashlib.sha256(mail).hexdigest() for mail in mails[:4]}
+    seen = names[hashlib.sha256(mails[0]).hexdigest()]
+    seen.rename(archive / "cur" / (seen.name + ":2,S"))
+
+    again = subscription("--format", f"maildir={archive}", "-n", "3")
+    wrong = json.dumps({"sha256": "0" * 64, "msg": mails[4].decode()}).encode()
+    for payload in (mails[0], mails[1], wrong):
+        assert hpfeeds("publish", *options(broker.port), "-", stdin=payload).returncode == 0
+    assert again.finish()[0] == REFUSED
+    assert "1 mails archived, 2 doubles" in again.log.read_text()
+    assert len(kept(archive)) == 5
+
+
+def test_exec(broker, subscription, tmp_path):
+    script = tmp_path / "script"
+    script.write_text('#!/bin/sh\n'
+                      'printf "%s %s [%s] " "$HPFEEDS_CHANNEL" "$HPFEEDS_IDENT" "$HPFEEDS_SHA256"\n'
+                      'cat\necho\n')
+    script.chmod(0o700)
+    wanted = subscription("--mail", "--exec", script, "-n", "2")
+    for payload in (b"one", b"two"):
+        assert hpfeeds("publish", *options(broker.port), "-", stdin=payload).returncode == 0
+    assert wanted.finish()[0] == 0
+    assert wanted.out.read_text().splitlines() == [
+        f"spam.mails writer [{hashlib.sha256(mail).hexdigest()}] {mail.decode()}"
+        for mail in (b"one", b"two")]
+
+
+def test_exec_that_fails(broker, subscription):
+    """It is told, the next message comes, and the exit status says so."""
+    wanted = subscription("--exec", "exit 3", "-n", "2")
+    for payload in (b"x" * 300000, b"two"):
+        assert hpfeeds("publish", *options(broker.port), "-", stdin=payload).returncode == 0
+    assert wanted.finish()[0] == REFUSED
+    assert wanted.log.read_text().count("the command ended with 3") == 2
+
+
+def test_sendfile_of_a_maildir(broker, subscription, tmp_path):
+    maildir = tmp_path / "maildir"
+    for part in ("new", "cur", "tmp"):
+        (maildir / part).mkdir(parents=True)
+    (maildir / "new" / "1.a").write_bytes(b"first")
+    (maildir / "cur" / "2.b:2,S").write_bytes(b"second \xff")
+    (maildir / "new" / "3.c").write_bytes(b"third")
+    (maildir / "tmp" / "4.d").write_bytes(b"not delivered")
+    wanted = subscription("--format", "json", "-n", "3")
+    assert hpfeeds("sendfile", *options(broker.port), "--format", "json",
+                   maildir).returncode == 0
+    assert wanted.finish()[0] == 0
+    payloads = [json.loads(json.loads(line)["payload"])
+                for line in wanted.out.read_text().splitlines()]
+    assert [payload["sha256"] for payload in payloads] == [
+        hashlib.sha256(mail).hexdigest() for mail in (b"first", b"second \xff", b"third")]
+    assert payloads[1]["msg_base64"] == base64.b64encode(b"second \xff").decode()
+    assert hpfeeds("sendfile", *options(broker.port), tmp_path).returncode == REFUSED
+
+
+def test_retry(tmp_path, broker, subscription):
+    """The broker comes back while it is tried again."""
+    port = broker.port
+    broker.stop()
+    with subprocess.Popen([program("hpfeeds"), "publish", *options(port), "--retry", "1min", "late"],
+                          stderr=subprocess.PIPE, text=True,
+                          env=environment("writersecret")) as process:
+        assert "trying again" in process.stderr.readline()
+        again = Broker(tmp_path / "again", port=port)
+        assert process.wait(60) == 0
+    again.stop()
+
+
+def test_bench(broker):
+    accounts = {"b": {"owner": "", "secret": "s", "pubchans": ["x"], "subchans": ["x"]}}
+    (broker.directory / "accounts.json").write_text(json.dumps(accounts))
+    for channel, more in (([], []), (["x"], ["--subscribers", "3"])):
+        result = hpfeeds("bench", *options(broker.port, "b", channel), "-n", "500", "--size", "1000",
+                         *more, secret="s")
+        assert result.returncode == 0, result.stderr
+        assert re.fullmatch(
+            rb"500 messages of 1000 bytes to [13] subscribers?: \d+ messages/s, \d+ deliveries/s, "
+            rb"[\d.]+ MB/s delivered, latency p50 \d+ us, p99 \d+ us\n", result.stdout)
+    assert hpfeeds("bench", *options(broker.port, "b", []), secret="x").returncode == REFUSED

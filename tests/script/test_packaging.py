@@ -69,3 +69,21 @@ def test_installation(tmp_path):
     assert "ExecStart=/usr/local/bin/hpfeeds-broker --config /usr/local/etc/hpfeeds-broker/" in broker
     assert "User=hpfeeds-broker" in broker and "imap-collector" not in broker
     assert "@hardening@" not in service and "@bindir@" not in service
+
+
+@pytest.mark.parametrize("name", ["hpfeeds", "hpfeeds-broker"])
+def test_completions_are_complete(name):
+    """Every long option that the help has can be completed."""
+    script = (REPOSITORY / "packaging" / "completions" / f"{name}.bash").read_text()
+    help_text = subprocess.run([program(name), "--help"], capture_output=True, text=True,
+                               check=True).stdout
+    options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", help_text, re.M))
+    assert len(options) > 10
+    assert not {option for option in options if not re.search(rf"{option}\b", script)}
+    if shutil.which("bash"):
+        words = subprocess.run(
+            ["bash", "-c", f'source "$0"; COMP_WORDS=({name} --c); COMP_CWORD=1; '
+             f'_{name.replace("-", "_")}; echo "${{COMPREPLY[@]}}"',
+             REPOSITORY / "packaging" / "completions" / f"{name}.bash"],
+            capture_output=True, text=True, check=True).stdout.split()
+        assert words == {"hpfeeds": ["--chan"], "hpfeeds-broker": ["--config"]}[name]

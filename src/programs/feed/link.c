@@ -134,6 +134,11 @@ void feed_link_send(struct feed_link *link, struct buf *moved)
     net_conn_write_block(link->conn, block_from_buf(moved), 0, NULL, NULL);
 }
 
+void feed_link_send_block(struct feed_link *link, struct block *moved)
+{
+    net_conn_write_block(link->conn, moved, 0, NULL, NULL);
+}
+
 void feed_link_end(struct feed_link *link)
 {
     net_conn_end(link->conn);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "hpfeeds/frame.h"
 
+struct block;
 struct feed_link;
 struct net_loop;
 struct net_tls;
@@ -47,6 +48,8 @@ struct feed_link *feed_link_open(struct net_loop *loop, const struct feed_target
                                  const struct feed_link_events *events, void *ctx);
 /* Queues frames; the buffer is empty afterwards. */
 void feed_link_send(struct feed_link *link, struct buf *moved);
+/* The same of a block: the reference is taken over. */
+void feed_link_send_block(struct feed_link *link, struct block *moved);
 /* Half-closes after all that is queued. */
 void feed_link_end(struct feed_link *link);
 /* Bytes that the peer's kernel has not acknowledged. */

@@ -1,21 +1,22 @@
 /* publish and sendfile: frames out, half-close, and the broker's clean end as confirmation. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/mem.h"
+#include "base/random.h"
 #include "net/loop.h"
+#include "payload/payload.h"
 #include "programs/feed/feed.h"
+#include "programs/feed/file.h"
 
 enum {
     PUBLISH_TICK_MS = 5000,
     PUBLISH_STALL_TICKS = 12, /* a minute in which the broker takes and says nothing */
-    PUBLISH_READ = 65536,
+    PUBLISH_PAUSE_FIRST_MS = 500,
+    PUBLISH_PAUSE_MOST_MS = 10000,
 };
 
 struct publish {
@@ -24,9 +25,13 @@ struct publish {
     struct net_timer *tick;
     struct net_signal *signals[2];
     struct feed_link *link;
-    bool files; /* the arguments are names of files */
+    struct net_timer *pause; /* before it is tried again */
+    char **files;            /* to be sent one by one; NULL: `payload` is all */
+    size_t file_count;
     struct buf payload;
-    size_t next_arg;  /* of files: which comes next */
+    size_t next_file;
+    msec_t began;
+    unsigned attempt;
     bool ending;      /* all is queued, and the half-close behind it */
     bool half_closed; /* with the kernel: only now a clean end confirms */
     size_t pending;   /* at the last tick */
@@ -41,49 +46,33 @@ static void publish_finish(struct publish *publish, int result)
     net_loop_stop(publish->loop);
 }
 
-/* Appends all there is to read, at most `max` bytes. */
-static int publish_read(int fd, size_t max, struct buf *payload, struct err *err)
-{
-    for (;;) {
-        buf_reserve(payload, PUBLISH_READ);
-        ssize_t got = read(fd, payload->data + payload->len, payload->cap - payload->len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_set(err, ERR_GIVE_UP, "%s", strerror(errno));
-        if (!got)
-            return 0;
-        payload->len += (size_t)got;
-        if (payload->len > max)
-            return err_set(err, ERR_GIVE_UP, "larger than --max-frame allows");
-    }
-}
-
-static int publish_load(const struct publish *publish, const char *name, struct buf *payload,
-                        struct err *err)
-{
-    int fd = strcmp(name, "-") ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    int result = fd < 0 ? err_set(err, ERR_GIVE_UP, "%s", strerror(errno))
-                        : publish_read(fd, publish->options->target.frame_max, payload, err);
-    if (fd > STDIN_FILENO)
-        close(fd);
-    char safe[200];
-    return result ? err_prefix(err, "%s", text_escape_utf8(safe, sizeof safe, name, strlen(name)))
-                  : 0;
-}
-
 /* The arguments in one line, as from a shell's echo; "-" alone is standard input. */
 static int publish_gather(struct publish *publish, struct err *err)
 {
     const struct feed_options *options = publish->options;
     if (options->arg_count == 1 && !strcmp(options->args[0], "-"))
-        return publish_load(publish, "-", &publish->payload, err);
+        return feed_file_load("-", options->target.frame_max, &publish->payload, err);
     for (size_t i = 0; i < options->arg_count; i++) {
         if (i)
             buf_add_byte(&publish->payload, ' ');
         buf_add_str(&publish->payload, options->args[i]);
     }
     return 0;
+}
+
+/* As imap-collector sends mails: with their hash. */
+static void publish_encode(const struct publish *publish, struct buf *payload)
+{
+    struct payload_encoder *encoder =
+        payload_encoder_new(PAYLOAD_JSON, 0, publish->options->target.frame_max);
+    struct payload_result result;
+    struct buf json = {0};
+    payload_encoder_begin(encoder, payload->len);
+    payload_encoder_add(encoder, payload->data, payload->len);
+    payload_encoder_finish(encoder, &json, &result);
+    payload_encoder_free(encoder);
+    buf_release(payload);
+    *payload = json;
 }
 
 /* Queues the payload on every channel. */
@@ -103,25 +92,30 @@ static int publish_send(struct publish *publish, struct err *err)
     return 0;
 }
 
+static int publish_load(struct publish *publish, struct err *err)
+{
+    size_t max = publish->options->target.frame_max;
+    buf_clear(&publish->payload);
+    if (feed_file_load(publish->files[publish->next_file], max, &publish->payload, err))
+        return -1;
+    if (publish->options->json)
+        publish_encode(publish, &publish->payload);
+    if (publish->options->json && !publish->payload.len)
+        return err_set(err, ERR_GIVE_UP, "the frame would be larger than --max-frame");
+    return 0;
+}
+
 /* Queues what comes next, one payload at a time so that not all files are in memory at once. */
 static void publish_next(struct publish *publish)
 {
     struct err err;
-    int result = 0;
-    if (publish->files) {
-        buf_clear(&publish->payload);
-        result = publish_load(publish, publish->options->args[publish->next_arg], &publish->payload,
-                              &err);
-    }
-    if (!result)
-        result = publish_send(publish, &err);
-    if (result) {
+    if ((publish->files && publish_load(publish, &err)) || publish_send(publish, &err)) {
         log_error(NULL, "%s", err.text);
         publish_finish(publish, FEED_EXIT_FAILED);
         return;
     }
-    publish->next_arg++;
-    if (!publish->files || publish->next_arg == publish->options->arg_count) {
+    publish->next_file++;
+    if (!publish->files || publish->next_file == publish->file_count) {
         publish->ending = true;
         feed_link_end(publish->link);
     }
@@ -143,6 +137,24 @@ static void publish_on_drained(void *ctx)
         publish_next(publish);
 }
 
+/* All of it once more, for nobody knows what was taken; false when it has been tried enough. */
+static bool publish_retry(struct publish *publish, const char *text)
+{
+    msec_t spent = net_loop_now(publish->loop) - publish->began;
+    if (spent >= publish->options->retry)
+        return false;
+    msec_t wait = random_backoff(publish->attempt++, PUBLISH_PAUSE_FIRST_MS, PUBLISH_PAUSE_MOST_MS);
+    log_warning(NULL, "%s: trying again in %.1f s", text, (double)wait / 1000);
+    feed_link_close(publish->link);
+    publish->link = NULL;
+    publish->ending = publish->half_closed = false;
+    publish->next_file = publish->stalled = 0;
+    publish->frames = 0;
+    net_timer_stop(publish->tick);
+    net_timer_start(publish->pause, wait);
+    return true;
+}
+
 static void publish_on_over(void *ctx, enum feed_end end, const char *text)
 {
     struct publish *publish = ctx;
@@ -153,7 +165,7 @@ static void publish_on_over(void *ctx, enum feed_end end, const char *text)
     } else if (end == FEED_END_ERROR) {
         log_error(NULL, "refused by the broker: %s", text);
         publish_finish(publish, FEED_EXIT_FAILED);
-    } else {
+    } else if (end == FEED_END_TRUST || !publish_retry(publish, text)) {
         log_error(NULL, "%s%s", publish->frames ? "not confirmed: " : "", text);
         publish_finish(publish, end == FEED_END_TRUST ? FEED_EXIT_FAILED : FEED_EXIT_UNREACHABLE);
     }
@@ -180,42 +192,89 @@ static void publish_on_signal(void *ctx)
     publish_finish(ctx, FEED_EXIT_FAILED);
 }
 
-static int publish_run(const struct feed_options *options, bool files)
+static void publish_connect(void *ctx)
 {
     static const struct feed_link_events events = {
         .ready = publish_on_ready,
         .drained = publish_on_drained,
         .over = publish_on_over,
     };
-    struct publish publish = {.options = options, .files = files};
-    struct err err;
-    if (!files && publish_gather(&publish, &err)) {
-        log_error(NULL, "%s", err.text);
-        buf_release(&publish.payload);
-        return FEED_EXIT_FAILED;
-    }
-    publish.loop = net_loop_new();
-    publish.tick = net_timer_new(publish.loop, publish_on_tick, &publish);
-    publish.signals[0] = net_signal_new(publish.loop, SIGINT, publish_on_signal, &publish);
-    publish.signals[1] = net_signal_new(publish.loop, SIGTERM, publish_on_signal, &publish);
-    publish.link = feed_link_open(publish.loop, &options->target, &events, &publish);
-    net_loop_run(publish.loop);
+    struct publish *publish = ctx;
+    publish->link = feed_link_open(publish->loop, &publish->options->target, &events, publish);
+}
 
-    feed_link_close(publish.link);
-    net_signal_free(publish.signals[0]);
-    net_signal_free(publish.signals[1]);
-    net_timer_free(publish.tick);
-    net_loop_free(publish.loop);
-    buf_release(&publish.payload);
-    return publish.result;
+static void publish_run(struct publish *publish)
+{
+    publish->loop = net_loop_new();
+    publish->tick = net_timer_new(publish->loop, publish_on_tick, publish);
+    publish->pause = net_timer_new(publish->loop, publish_connect, publish);
+    publish->signals[0] = net_signal_new(publish->loop, SIGINT, publish_on_signal, publish);
+    publish->signals[1] = net_signal_new(publish->loop, SIGTERM, publish_on_signal, publish);
+    publish->began = net_loop_now(publish->loop);
+    publish_connect(publish);
+    net_loop_run(publish->loop);
+
+    feed_link_close(publish->link);
+    net_signal_free(publish->signals[0]);
+    net_signal_free(publish->signals[1]);
+    net_timer_free(publish->pause);
+    net_timer_free(publish->tick);
+    net_loop_free(publish->loop);
 }
 
 int feed_publish(const struct feed_options *options)
 {
-    return publish_run(options, false);
+    struct publish publish = {.options = options};
+    struct err err;
+    if (publish_gather(&publish, &err)) {
+        log_error(NULL, "%s", err.text);
+        publish.result = FEED_EXIT_FAILED;
+    } else {
+        if (options->json)
+            publish_encode(&publish, &publish.payload);
+        publish_run(&publish);
+    }
+    buf_release(&publish.payload);
+    return publish.result;
+}
+
+static void publish_add_file(struct publish *publish, const char *name)
+{
+    publish->files =
+        mem_realloc_array(publish->files, publish->file_count + 2, sizeof *publish->files);
+    publish->files[publish->file_count++] = mem_strdup(name);
+    publish->files[publish->file_count] = NULL;
+}
+
+/* A Maildir stands for the mails in it. */
+static int publish_list(struct publish *publish, struct err *err)
+{
+    for (size_t i = 0; i < publish->options->arg_count; i++) {
+        char **mails;
+        if (feed_file_list_maildir(publish->options->args[i], &mails, err))
+            return -1;
+        for (char **at = mails; at && *at; at++)
+            publish_add_file(publish, *at);
+        if (!mails)
+            publish_add_file(publish, publish->options->args[i]);
+        feed_file_free_list(mails);
+    }
+    return 0;
 }
 
 int feed_sendfile(const struct feed_options *options)
 {
-    return publish_run(options, true);
+    struct publish publish = {.options = options};
+    struct err err;
+    if (publish_list(&publish, &err)) {
+        log_error(NULL, "%s", err.text);
+        publish.result = FEED_EXIT_FAILED;
+    } else if (!publish.file_count) {
+        log_info(NULL, "no mails there");
+    } else {
+        publish_run(&publish);
+    }
+    feed_file_free_list(publish.files);
+    buf_release(&publish.payload);
+    return publish.result;
 }

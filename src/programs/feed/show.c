@@ -2,15 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/base64.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "programs/feed/archive.h"
+#include "programs/feed/exec.h"
 #include "programs/feed/feed.h"
+#include "programs/feed/file.h"
 #include "programs/feed/mail.h"
 
 enum {
@@ -20,7 +26,15 @@ enum {
 
 int feed_show_init(struct feed_show *show, const struct feed_options *options, struct err *err)
 {
-    *show = (struct feed_show){.mail = options->mail, .raw = options->raw, .folder = -1};
+    *show = (struct feed_show){
+        .mail = options->mail || options->maildir,
+        .raw = options->raw,
+        .json = options->json,
+        .command = options->command,
+        .folder = -1,
+    };
+    if (options->maildir && feed_archive_open(options->maildir, &show->archive, err))
+        return -1;
     if (!options->output)
         return 0;
     show->folder = open(options->output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -31,22 +45,9 @@ int feed_show_init(struct feed_show *show, const struct feed_options *options, s
 
 void feed_show_release(struct feed_show *show)
 {
+    feed_archive_free(show->archive);
     if (show->folder >= 0)
         close(show->folder);
-}
-
-static int show_write_all(int fd, const uint8_t *data, size_t len)
-{
-    while (len) {
-        ssize_t put = write(fd, data, len);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return -1;
-        data += put;
-        len -= (size_t)put;
-    }
-    return 0;
 }
 
 /* Links the finished file to the first name that is free: nothing is ever written over. */
@@ -75,7 +76,7 @@ static int show_store(struct feed_show *show, const uint8_t *data, size_t len, c
     int result = -1, error;
     int fd = openat(show->folder, draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
-        result = show_write_all(fd, data, len);
+        result = feed_file_write(fd, data, len);
         error = errno;
         if (close(fd) && !result) {
             result = -1;
@@ -159,6 +160,47 @@ static void show_mail(const struct hpfeeds_frame *frame, const struct feed_mail 
     putchar('\n');
 }
 
+/* A payload that is not UTF-8 is base64. */
+static void show_json(const struct hpfeeds_frame *frame)
+{
+    bool text = text_is_utf8(frame->payload, frame->payload_len);
+    struct buf base64 = {0};
+    if (!text)
+        base64_encode(&base64, frame->payload, frame->payload_len);
+    const char *payload = text ? (const char *)frame->payload : buf_cstr(&base64);
+    json_t *line =
+        json_pack("{s:s%, s:s%, s:s%}", "ident", frame->ident, frame->ident_len, "channel",
+                  frame->channel, frame->channel_len, text ? "payload" : "payload_base64", payload,
+                  text ? frame->payload_len : base64.len);
+    if (line) /* names that are not UTF-8 come from no sound broker */
+        json_dumpf(line, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(line);
+    buf_release(&base64);
+}
+
+static int show_archive(struct feed_show *show, const struct feed_mail *mail, struct err *err)
+{
+    int added =
+        feed_archive_add(show->archive, mail->bytes.data, mail->bytes.len, mail->sha256, err);
+    if (added > 0 && mail->hash == FEED_MAIL_HASH_WRONG)
+        log_warning(NULL, "the hash of %s was another one on its way", mail->sha256);
+    return added < 0 ? -1 : 0;
+}
+
+static int show_run(struct feed_show *show, const struct hpfeeds_frame *frame, const uint8_t *data,
+                    size_t len, const char *sha256, struct err *err)
+{
+    if (!show->command)
+        return 0;
+    int result = feed_exec(show->command, frame, data, len, sha256, err);
+    if (result > 0) {
+        show->failed++;
+        log_error(NULL, "%s", err->text);
+    }
+    return result < 0 ? -1 : 0;
+}
+
 static int show_as_mail(struct feed_show *show, const struct hpfeeds_frame *frame, struct err *err)
 {
     struct feed_mail mail;
@@ -166,29 +208,44 @@ static int show_as_mail(struct feed_show *show, const struct hpfeeds_frame *fram
     feed_mail_init(&mail, frame->payload, frame->payload_len);
     if (mail.hash == FEED_MAIL_HASH_WRONG)
         show->wrong++;
-    if (show->raw)
+    if (show->archive)
+        result = show_archive(show, &mail, err);
+    else if (show->raw)
         fwrite(mail.bytes.data, 1, mail.bytes.len, stdout);
-    else
+    else if (show->json)
+        show_json(frame);
+    else if (!show->command)
         show_mail(frame, &mail);
-    if (show->folder >= 0)
+    if (!result && show->folder >= 0)
         result = show_store(show, mail.bytes.data, mail.bytes.len, mail.sha256, err);
+    if (!result)
+        result = show_run(show, frame, mail.bytes.data, mail.bytes.len, mail.sha256, err);
     feed_mail_release(&mail);
     return result;
 }
 
-int feed_show_message(struct feed_show *show, const struct hpfeeds_frame *frame, struct err *err)
+static void show_payload(const struct feed_show *show, const struct hpfeeds_frame *frame)
 {
-    if (show->mail)
-        return show_as_mail(show, frame, err);
     if (show->raw)
         fwrite(frame->payload, 1, frame->payload_len, stdout);
-    else
+    else if (show->json)
+        show_json(frame);
+    else if (!show->command)
         show_line(frame);
-    if (show->folder < 0)
-        return 0;
+}
+
+int feed_show_message(struct feed_show *show, const struct hpfeeds_frame *frame, struct err *err)
+{
     char sha256[65];
-    feed_sha256_hex(sha256, frame->payload, frame->payload_len);
-    return show_store(show, frame->payload, frame->payload_len, sha256, err);
+    if (show->mail)
+        return show_as_mail(show, frame, err);
+    show_payload(show, frame);
+    if (show->folder >= 0) {
+        feed_sha256_hex(sha256, frame->payload, frame->payload_len);
+        if (show_store(show, frame->payload, frame->payload_len, sha256, err))
+            return -1;
+    }
+    return show_run(show, frame, frame->payload, frame->payload_len, NULL, err);
 }
 
 int feed_show_flush(struct err *err)

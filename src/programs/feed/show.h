@@ -11,15 +11,21 @@
 
 struct feed_options;
 
+struct feed_archive;
+
 struct feed_show {
-    bool mail;         /* payloads hold mails */
-    bool raw;          /* bytes to standard output in place of lines */
-    int folder;        /* a descriptor, or -1 */
-    unsigned sequence; /* of the next file's name */
-    uint64_t wrong;    /* mails whose hash was wrong */
+    bool mail;                    /* payloads hold mails */
+    bool raw;                     /* bytes to standard output in place of lines */
+    bool json;                    /* lines of JSON */
+    const char *command;          /* run for each, or NULL */
+    int folder;                   /* a descriptor, or -1 */
+    unsigned sequence;            /* of the next file's name */
+    struct feed_archive *archive; /* or NULL */
+    uint64_t wrong;               /* mails whose hash was wrong */
+    uint64_t failed;              /* commands that failed */
 };
 
-/* Opens the folder, if the options name one. */
+/* Opens the folder and the archive, if the options name any. */
 int feed_show_init(struct feed_show *show, const struct feed_options *options, struct err *err);
 void feed_show_release(struct feed_show *show);
 /* Shows one message on standard output and stores it in the folder; standard output is flushed by

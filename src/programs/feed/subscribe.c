@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "net/loop.h"
+#include "programs/feed/archive.h"
 #include "programs/feed/feed.h"
 #include "programs/feed/show.h"
 
@@ -34,6 +35,7 @@ struct subscribe {
     bool proven; /* the broker has been seen to accept us, on some connection */
     bool told;   /* of this connection: that it is subscribed */
     msec_t since;
+    msec_t began; /* the command */
     unsigned attempt;
     uint64_t messages;
     int result;
@@ -175,7 +177,9 @@ static void subscribe_on_over(void *ctx, enum feed_end end, const char *text)
     net_timer_stop(subscribe->answer);
     if (subscribe->since && net_loop_now(subscribe->loop) - subscribe->since >= SUBSCRIBE_PROVEN_MS)
         subscribe_prove(subscribe);
-    if (!subscribe->proven) {
+    bool patient = end == FEED_END_FAILED && subscribe->options->retry &&
+                   net_loop_now(subscribe->loop) - subscribe->began < subscribe->options->retry;
+    if (!subscribe->proven && !patient) {
         subscribe_give_up(subscribe, end, text);
         return;
     }
@@ -217,6 +221,7 @@ static void subscribe_run(struct subscribe *subscribe)
     subscribe->signals[0] = net_signal_new(subscribe->loop, SIGINT, subscribe_on_signal, subscribe);
     subscribe->signals[1] =
         net_signal_new(subscribe->loop, SIGTERM, subscribe_on_signal, subscribe);
+    subscribe->began = net_loop_now(subscribe->loop);
     subscribe_connect(subscribe);
     net_loop_run(subscribe->loop);
 
@@ -234,6 +239,7 @@ int feed_subscribe(const struct feed_options *options)
     struct err err;
     if (feed_show_init(&subscribe.show, options, &err)) {
         log_error(NULL, "%s", err.text);
+        feed_show_release(&subscribe.show);
         return FEED_EXIT_FAILED;
     }
     subscribe.private_channel = mem_printf("confirm.%s", options->target.ident);
@@ -242,7 +248,11 @@ int feed_subscribe(const struct feed_options *options)
         log_error(NULL, "%s", err.text);
         subscribe.result = FEED_EXIT_FAILED;
     }
-    if (subscribe.show.wrong && !subscribe.result)
+    if (subscribe.show.archive)
+        log_info(NULL, "%llu mails archived, %llu doubles",
+                 (unsigned long long)feed_archive_added(subscribe.show.archive),
+                 (unsigned long long)feed_archive_doubles(subscribe.show.archive));
+    if ((subscribe.show.wrong || subscribe.show.failed) && !subscribe.result)
         subscribe.result = FEED_EXIT_FAILED;
     free(subscribe.private_channel);
     feed_show_release(&subscribe.show);
