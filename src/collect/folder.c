@@ -119,10 +119,14 @@ static void folder_search(struct folder *folder)
     folder->search_command = imap_session_uid_search(folder->session, criteria);
 }
 
-void folder_begin_anew(struct folder *folder)
+/* What was known by UIDs means nothing any more. */
+static void folder_void(struct folder *folder, uint32_t uidvalidity)
 {
+    folder->uidvalidity = uidvalidity;
     folder->next = 1;
-    folder->uidvalidity = 0;
+    folder->loaded_at = 0;
+    folder->known_id = 0;
+    folder->last_known = 0;
 }
 
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
@@ -133,7 +137,7 @@ void folder_open(struct folder *folder, struct imap_session *session, const char
     if (!folder->name || strcmp(folder->name, name) != 0) {
         free(folder->name);
         folder->scope.folder = folder->name = mem_strdup(name);
-        folder_begin_anew(folder);
+        folder_void(folder, 0);
     }
     /* Where UIDs mean nothing beyond an opening, or nothing is known of one, there is nothing to
      * begin behind. */
@@ -236,6 +240,15 @@ static void folder_plan(struct folder *folder)
     folder_proceed(folder, true);
 }
 
+static void folder_note_known(struct folder *folder)
+{
+    const struct state_folder *known = &folder->known;
+    folder->known_id = known->id;
+    folder->had_old = known->old_count;
+    if (known->count && folder->last_known < known->mails[known->count - 1].uid)
+        folder->last_known = known->mails[known->count - 1].uid;
+}
+
 static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err)
 {
     struct folder *folder = owner;
@@ -243,6 +256,7 @@ static void folder_loaded(void *owner, struct state_folder *moved, const struct 
     if (moved && folder->state == FOLDER_LOADING) {
         folder->known = *moved;
         folder->known_loaded = true;
+        folder_note_known(folder);
         folder->old_used = mem_zalloc((folder->known.old_count + 1) * sizeof(uint32_t));
         folder_plan(folder);
     } else if (moved) {
@@ -263,6 +277,13 @@ static void folder_load(struct folder *folder)
         folder->loaded_at = net_loop_now(folder->env->loop);
     journal_load(folder->env->journal, folder->account->label, folder->name, folder->uidvalidity,
                  first, folder_loaded, folder);
+}
+
+/* All that was found is above what is on record. */
+static bool folder_is_beyond_known(const struct folder *folder)
+{
+    return folder_is_partial(folder) && folder->known_id && !folder->had_old &&
+           folder->selected.ranges[0].first > folder->last_known;
 }
 
 /* Does this look need the state before it is known what it found? */
@@ -287,9 +308,7 @@ static void folder_note_uidvalidity(struct folder *folder)
     folder->search_again = folder_is_partial(folder);
     folder->look = FOLDER_LOOK_ALL;
     folder->expect_none = false;
-    folder->next = 1;
-    folder->loaded_at = 0;
-    folder->uidvalidity = said;
+    folder_void(folder, said);
 }
 
 static void folder_selected(struct folder *folder, const struct imap_event *event)
@@ -320,6 +339,10 @@ static void folder_found(struct folder *folder)
     if (imap_uidset_size(&folder->selected) > folder->exists + FOLDER_SURPLUS)
         folder_fail_later(folder, "the server finds more mails than it says there are");
     else if (folder->state == FOLDER_LOADING) {
+        folder_plan(folder);
+    } else if (folder->selected.count && folder_is_beyond_known(folder)) {
+        folder->known.id = folder->known_id;
+        folder->known_loaded = true;
         folder_plan(folder);
     } else if (folder->selected.count) {
         folder_load(folder);
@@ -505,6 +528,8 @@ void folder_record(struct folder *folder, const struct state_change *change)
 {
     struct state_change named = *change;
     named.folder = folder->known.id;
+    if (folder->last_known < change->uid)
+        folder->last_known = change->uid;
     folder->unrecorded++;
     journal_add(folder->env->journal, folder, &named);
 }

@@ -95,6 +95,11 @@ struct folder {
     struct state_folder known;
     uint32_t *old_used; /* how often each run of equal old hashes was met, at its first index */
     bool known_loaded;
+    /* What is left of the last load: above `last_known` nothing is on record, so that new mail need
+     * not wait for the disk. */
+    int64_t known_id; /* 0: was not loaded under this UIDVALIDITY */
+    uint32_t last_known;
+    bool had_old;   /* there were hashes of an earlier UIDVALIDITY */
     unsigned loads; /* on their way */
 
     struct worklist work;
@@ -138,8 +143,6 @@ bool folder_has_errand(const struct folder *folder, bool marks);
 bool folder_through(const struct folder *folder);
 /* The sink is down or another one: what waits for memory is given up, to be fetched again. */
 void folder_sink_down(struct folder *folder);
-/* Forgets what earlier openings showed: the next one looks at all. */
-void folder_begin_anew(struct folder *folder);
 /* Nothing of it is with the sink or the journal. */
 bool folder_settled(const struct folder *folder);
 

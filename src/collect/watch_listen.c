@@ -85,7 +85,7 @@ static bool watch_has_errand(struct watch *watch)
         return true;
     if (!watch_is_free(watch))
         return false;
-    return watch_wanted(watch) || watch->yield || watch_may_claim(watch) ||
+    return !watch->caught_up || watch_wanted(watch) || watch->yield || watch_may_claim(watch) ||
            (folder && folder->news && now >= watch_news_at(watch)) ||
            (folder && folder->state == FOLDER_FAILED) || watch_is_due(now, watch->sweep_at) ||
            (watch_is_due(now, watch->round_at) && watch_needs_round(watch));
