@@ -16,6 +16,7 @@
 
 enum {
     FOLDER_SURPLUS = 1000,
+    FOLDER_FRUITLESS = 20, /* looks in a row for more that is not there */
     /* A look at a whole folder that finds nothing needs nothing of the state but to forget what
      * is gone, which can wait. */
     FOLDER_FORGET_INTERVAL = 24 * 3600 * 1000,
@@ -101,22 +102,27 @@ static bool folder_is_partial(const struct folder *folder)
     return folder->look != FOLDER_LOOK_ALL;
 }
 
-/* The criteria of a look. Without -a, what somebody has read is left alone. */
-static void folder_search(struct folder *folder)
+/* Searches all, or what is behind `next`. Without -a, what somebody has read is left alone. */
+static uint32_t folder_issue_search(struct folder *folder, bool partial)
 {
     char criteria[64];
     const char *unseen = folder->env->settings.fetch_all ? "" : " UNSEEN";
-    if (folder_is_partial(folder))
+    if (partial)
         snprintf(criteria, sizeof criteria, "UID %llu:*%s", (unsigned long long)folder->next,
                  unseen);
     else
         snprintf(criteria, sizeof criteria, "%s", *unseen ? unseen + 1 : "ALL");
+    folder->news = false;
+    return imap_session_uid_search(folder->session, criteria);
+}
+
+static void folder_search(struct folder *folder)
+{
     folder->search_answered = false;
     folder->search_whole = false;
     folder->looked_at_all = false;
     folder->overlooked = folder->unannounced = 0;
-    folder->news = false;
-    folder->search_command = imap_session_uid_search(folder->session, criteria);
+    folder->search_command = folder_issue_search(folder, folder_is_partial(folder));
 }
 
 /* What was known by UIDs means nothing any more. */
@@ -185,17 +191,17 @@ void folder_detach(struct folder *folder)
     folder_step_back(folder);
     worklist_clear(&folder->work);
     folder->session = NULL;
+    folder->more_command = 0;
     if (!folder_through(folder))
         folder->state = FOLDER_IDLE;
 }
 
 /* What was found, but for what is known without looking: servers answer "n:*" with the last message
  * even when its UID is below n (RFC 9051 section 6.4.9). */
-static void folder_take_found(struct folder *folder)
+static void folder_take_found(struct folder *folder, bool partial)
 {
     found_take(&folder->found, &folder->selected);
-    while (folder_is_partial(folder) && folder->selected.count &&
-           folder->selected.ranges[0].first < folder->next)
+    while (partial && folder->selected.count && folder->selected.ranges[0].first < folder->next)
         imap_uidset_take_first(&folder->selected);
 }
 
@@ -282,7 +288,7 @@ static void folder_load(struct folder *folder)
 /* All that was found is above what is on record. */
 static bool folder_is_beyond_known(const struct folder *folder)
 {
-    return folder_is_partial(folder) && folder->known_id && !folder->had_old &&
+    return folder->known_id && !folder->had_old &&
            folder->selected.ranges[0].first > folder->last_known;
 }
 
@@ -332,7 +338,7 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
 /* The whole result is there. */
 static void folder_found(struct folder *folder)
 {
-    folder_take_found(folder);
+    folder_take_found(folder, folder_is_partial(folder));
     folder->search_answered = true;
     folder->found_any = folder->selected.count;
     /* Mail may have come since SELECT, but not that much. */
@@ -340,7 +346,8 @@ static void folder_found(struct folder *folder)
         folder_fail_later(folder, "the server finds more mails than it says there are");
     else if (folder->state == FOLDER_LOADING) {
         folder_plan(folder);
-    } else if (folder->selected.count && folder_is_beyond_known(folder)) {
+    } else if (folder->selected.count && folder_is_partial(folder) &&
+               folder_is_beyond_known(folder)) {
         folder->known.id = folder->known_id;
         folder->known_loaded = true;
         folder_plan(folder);
@@ -376,6 +383,36 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
     folder_found(folder);
 }
 
+/* News while there is work in hand need not wait until that is through, which a broker may take its
+ * time for; but where the state would have to be asked, they do. */
+static bool folder_may_look_more(const struct folder *folder)
+{
+    return folder->env->settings.continuous && folder->state == FOLDER_WORKING && folder->news &&
+           !folder->more_command && !folder->present_command && !marks_looking(&folder->marks) &&
+           folder->known_id && !folder->had_old && folder->next <= UINT32_MAX &&
+           folder->more_fruitless < FOLDER_FRUITLESS;
+}
+
+static void folder_found_more(struct folder *folder, const struct imap_event *event)
+{
+    struct imap_uidset *found = &folder->selected;
+    folder->more_command = 0;
+    folder_take_found(folder, true);
+    folder->more_fruitless = found->count ? 0 : folder->more_fruitless + 1;
+    if (event->status == IMAP_OK && found->count && folder_is_beyond_known(folder) &&
+        imap_uidset_size(found) <= folder->exists + FOLDER_SURPLUS) {
+        folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
+        for (size_t i = 0; i < found->count; i++)
+            imap_uidset_add(&folder->work.pending, found->ranges[i].first, found->ranges[i].last);
+        folder->report->found += imap_uidset_size(found);
+        folder_move_next(folder);
+    } else if (found->count) {
+        folder->news = true; /* to be looked into in the usual way */
+        folder->more_fruitless = FOLDER_FRUITLESS;
+    }
+    imap_uidset_release(found);
+}
+
 static void folder_looked(struct folder *folder, const struct imap_event *event)
 {
     folder->present_command = 0;
@@ -399,6 +436,8 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
         folder_selected(folder, event);
     else if (event->command == folder->search_command)
         folder_searched(folder, event);
+    else if (event->command == folder->more_command)
+        folder_found_more(folder, event);
     else if (event->command == folder->present_command)
         folder_looked(folder, event);
     else if (event->command == folder->marks.command)
@@ -414,7 +453,7 @@ static void folder_search_data(struct folder *folder, const struct imap_response
     bool room = true;
     if (marks_looking(&folder->marks))
         room = marks_found_deleted(&folder->marks, response);
-    else if (folder->search_command)
+    else if (folder->search_command || folder->more_command)
         room = found_add(&folder->found, response);
     else if (folder->present_command)
         room = found_add(&folder->present, response);
@@ -480,6 +519,7 @@ static void folder_finish(struct folder *folder)
 {
     folder->state = FOLDER_CAUGHT_UP;
     folder->again = false;
+    folder->more_fruitless = 0;
     if (folder->marks.refused)
         folder_marks_refused(folder);
     if (folder->known.old_count && !folder_is_partial(folder)) {
@@ -499,7 +539,10 @@ void folder_proceed(struct folder *folder, bool may_issue)
         return;
     if (may_issue)
         fetch_next(&folder->fetch);
-    bool last = worklist_empty(&folder->work) && folder_settled(folder) && !folder->present_command;
+    if (may_issue && folder_may_look_more(folder))
+        folder->more_command = folder_issue_search(folder, true);
+    bool last = worklist_empty(&folder->work) && folder_settled(folder) &&
+                !folder->present_command && !folder->more_command;
     /* While the sink is down nothing more is coming, either. */
     if (may_issue)
         marks_next(&folder->marks, last || !folder->env->sink_up);
@@ -511,7 +554,7 @@ bool folder_has_errand(const struct folder *folder, bool marks)
 {
     return folder->state == FOLDER_WORKING &&
            ((folder->env->sink_up && !worklist_empty(&folder->work)) ||
-            (marks && !marks_idle(&folder->marks)));
+            folder_may_look_more(folder) || (marks && !marks_idle(&folder->marks)));
 }
 
 void folder_sink_down(struct folder *folder)

@@ -68,6 +68,8 @@ struct folder {
     enum folder_look look;        /* the one that is, or was last, at work */
     uint32_t select_command;
     uint32_t search_command;  /* what is to be fetched */
+    uint32_t more_command;    /* what else has come while there was work in hand */
+    unsigned more_fruitless;  /* of these in a row, found nothing */
     uint32_t present_command; /* what of the known is still there */
     bool search_answered;
     bool search_again;    /* it looked too narrowly: UIDVALIDITY turned out to be another */
