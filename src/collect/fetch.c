@@ -209,7 +209,8 @@ static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
     size_t reserve = env->sink->headroom + 512;
     if (size <= env->sink->max_payload)
         reserve += (size_t)(size + size / 8);
-    fetch->waiter.fresh = fetch->folder->look != FOLDER_LOOK_ALL;
+    /* In one pass all mail is alike: nothing is kept for fresh mail. */
+    fetch->waiter.fresh = !env->settings.continuous || fetch->folder->look != FOLDER_LOOK_ALL;
     if (!budget_request(env->budget, &fetch->waiter, reserve))
         return false;
     fetch_begin_body(fetch, reserve);
