@@ -96,7 +96,7 @@ void net_alarms_arm(struct net_loop *loop)
 {
     struct net_alarms *alarms = &loop->alarms;
     msec_t now = net_loop_now(loop);
-    if (!alarms->root) {
+    if (!alarms->root || (loop->driven && alarms->root->key > now)) {
         uv_timer_stop(&alarms->timer);
         return;
     }
@@ -149,8 +149,10 @@ void net_alarms_run(struct net_loop *loop)
     struct net_alarm *alarm;
     msec_t now = net_loop_now(loop);
     uint64_t order = loop->alarms.order;
-    while ((alarm = net_alarms_take(&loop->alarms, now, order)))
+    while ((alarm = net_alarms_take(&loop->alarms, now, order))) {
+        loop->stirred = true;
         alarm->fire(alarm->owner);
+    }
 }
 
 void net_alarms_init(struct net_loop *loop)

@@ -53,6 +53,7 @@ void net_conn_schedule_output(struct net_conn *conn)
 static void net_conn_polled(uv_poll_t *poll, int status, int events)
 {
     struct net_conn *conn = poll->data;
+    conn->loop->stirred = true;
     if (status < 0) {
         /* libuv stopped the poll over a POLLERR: reading or writing will say what it was. */
         conn->watched = 0;

@@ -114,6 +114,7 @@ static void net_attempt_polled(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct net_attempt *attempt = (struct net_attempt *)poll;
+    attempt->connect->loop->stirred = true;
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size))

@@ -123,6 +123,7 @@ static void net_listener_polled(uv_poll_t *poll, int status, int events)
 {
     (void)events;
     struct net_listener *listener = poll->data;
+    listener->loop->stirred = true;
     if (status < 0) {
         net_listener_rest(listener);
         return;

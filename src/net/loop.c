@@ -47,11 +47,12 @@ void net_task_schedule(struct net_loop *loop, enum net_phase phase, struct net_t
 
 /* Takes the list as it is first: what schedules itself anew waits for the next turn, and the
  * sockets get their share in between. */
-static void net_loop_run_phase(struct net_task *head)
+static void net_loop_run_phase(struct net_loop *loop, struct net_task *head)
 {
     if (head->next == head)
         return;
     struct net_task batch = *head;
+    loop->stirred = true;
     batch.next->prev = &batch;
     batch.prev->next = &batch;
     head->next = head->prev = head;
@@ -81,7 +82,7 @@ static void net_loop_turn(uv_prepare_t *prepare)
     bool empty = true;
     net_alarms_run(loop);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
-        net_loop_run_phase(&loop->phases[i]);
+        net_loop_run_phase(loop, &loop->phases[i]);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         empty = empty && loop->phases[i].next == &loop->phases[i];
     if (empty) {
@@ -141,7 +142,21 @@ void net_loop_stop(struct net_loop *loop)
 
 msec_t net_loop_now(const struct net_loop *loop)
 {
-    return uv_now(&loop->uv) + loop->skipped;
+    return (loop->driven ? 0 : uv_now(&loop->uv)) + loop->skipped;
+}
+
+void net_loop_drive(struct net_loop *loop)
+{
+    loop->skipped = net_loop_now(loop);
+    loop->driven = true;
+    net_alarms_arm(loop);
+}
+
+bool net_loop_step(struct net_loop *loop)
+{
+    loop->stirred = false;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    return loop->stirred;
 }
 
 size_t net_loop_outside(const struct net_loop *loop)

@@ -45,6 +45,11 @@ void net_loop_skip(struct net_loop *loop, msec_t by);
 /* For tests: how long until the next timer or deadline may be due; false: none is set. One that
  * was put off may have nothing to do then. */
 bool net_loop_next_due(const struct net_loop *loop, msec_t *ret_after);
+/* For tests: from now on the clock moves by net_loop_skip() alone, and the loop by
+ * net_loop_step(). */
+void net_loop_drive(struct net_loop *loop);
+/* For tests: one turn, which waits for nothing. False: not one callback came. */
+bool net_loop_step(struct net_loop *loop);
 /* For tests: how many jobs are at work beside the loop, or wait for that: of workers, and lookups
  * of names. While there are any, much may happen though no timer is due. */
 size_t net_loop_outside(const struct net_loop *loop);

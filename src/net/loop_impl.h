@@ -24,7 +24,9 @@ struct net_alarms {
 
 struct net_loop {
     uv_loop_t uv;
-    msec_t skipped; /* how far our clock is ahead of libuv's */
+    msec_t skipped; /* how far our clock is ahead of libuv's … */
+    bool driven;    /* … or our clock itself: libuv's has no say in it */
+    bool stirred;   /* something was called in this turn */
     struct net_alarms alarms;
     size_t outside;       /* jobs beside the loop */
     uv_prepare_t prepare; /* runs the phases before the loop waits */

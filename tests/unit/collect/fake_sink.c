@@ -86,7 +86,6 @@ static void fake_offer(struct sink *sink, struct buf *frame, void *token)
     fake->offered++;
     if (++fake->waiting > fake->waiting_most)
         fake->waiting_most = fake->waiting;
-    fake->active(fake->ctx);
     net_deferred_schedule(fake->tell);
 }
 
@@ -121,13 +120,9 @@ void fake_sink_renew(struct fake_sink *fake)
     fake->timer = net_timer_new(fake->loop, fake_tell, fake);
 }
 
-void fake_sink_init(struct fake_sink *fake, struct net_loop *loop, void (*active)(void *ctx),
-                    void *ctx)
+void fake_sink_init(struct fake_sink *fake, struct net_loop *loop)
 {
-    *fake = (struct fake_sink){.sink = {.ops = &fake_ops, .max_payload = 1 << 20},
-                               .loop = loop,
-                               .active = active,
-                               .ctx = ctx};
+    *fake = (struct fake_sink){.sink = {.ops = &fake_ops, .max_payload = 1 << 20}, .loop = loop};
     fake_sink_renew(fake);
 }
 

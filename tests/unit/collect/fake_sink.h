@@ -14,8 +14,6 @@ struct fake_offer;
 struct fake_sink {
     struct sink sink; /* first */
     struct net_loop *loop;
-    void (*active)(void *ctx); /* something was offered */
-    void *ctx;
     bool down;           /* from the start, or by fake_sink_lose() */
     bool holds;          /* nothing is settled until fake_sink_let_go() */
     msec_t slow;         /* an offer is settled so long after it was made */
@@ -33,8 +31,7 @@ struct fake_sink {
 };
 
 /* For payloads as they are in the mail (PAYLOAD_RAW). */
-void fake_sink_init(struct fake_sink *fake, struct net_loop *loop, void (*active)(void *ctx),
-                    void *ctx);
+void fake_sink_init(struct fake_sink *fake, struct net_loop *loop);
 /* After sink_free(): ready for another owner; what was taken is still known. */
 void fake_sink_renew(struct fake_sink *fake);
 /* sink_free() may come before it. */

@@ -2,38 +2,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "state/memory.h"
+#include "wire.h"
 
 enum {
-    /* In real time: twice so long must nobody have anything to do before the clock jumps. What one
-     * end of a connection writes the other has at once, unless the machine is very busy. */
-    STAGE_QUIET = 8,
-    /* So often must it be quiet with nothing due before that is believed. */
-    STAGE_PATIENCE = 1000,
+    STAGE_BREATH = 20 * 1000, /* ns, for others to get on before they are looked at again */
 };
-
-static void stage_active(void *ctx)
-{
-    struct stage *stage = ctx;
-    stage->quiet_for = 0;
-    net_timer_start(stage->quiet, STAGE_QUIET);
-    if (stage->holds && stage->holds(stage))
-        net_loop_stop(stage->loop);
-}
-
-static void stage_quiet(void *ctx)
-{
-    struct stage *stage = ctx;
-    /* Twice: the first time the turn before may just have taken that long, and nobody has had a
-     * look at the sockets since. */
-    stage->quiet_for = net_loop_outside(stage->loop) ? 0 : stage->quiet_for + 1;
-    if (stage->quiet_for < 2)
-        net_timer_start(stage->quiet, STAGE_QUIET);
-    else
-        net_loop_stop(stage->loop);
-}
 
 void stage_init(struct stage *stage)
 {
@@ -41,8 +18,8 @@ void stage_init(struct stage *stage)
     stage->log_file = open_memstream(&stage->log, &stage->log_len);
     assert_non_null(stage->log_file);
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, stage->log_file);
-    stage->quiet = net_timer_new(stage->loop, stage_quiet, stage);
-    fake_sink_init(&stage->sink, stage->loop, stage_active, stage);
+    net_loop_drive(stage->loop);
+    fake_sink_init(&stage->sink, stage->loop);
     stage->state = state_memory_new();
     collector_settings_init(&stage->settings);
     stage->settings.payload = PAYLOAD_RAW;
@@ -63,7 +40,6 @@ void stage_release(struct stage *stage)
         trap_free(stage->traps[i]);
     fake_sink_release(&stage->sink);
     state_free(stage->state);
-    net_timer_free(stage->quiet);
     net_loop_free(stage->loop);
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, stderr);
     fclose(stage->log_file);
@@ -73,7 +49,7 @@ void stage_release(struct stage *stage)
 struct trap *stage_add_trap(struct stage *stage, const char *label)
 {
     assert_true(stage->trap_count < STAGE_TRAPS);
-    struct trap *trap = trap_new(stage->loop, label, stage_active, stage);
+    struct trap *trap = trap_new(stage->loop, label);
     stage->traps[stage->trap_count++] = trap;
     return trap;
 }
@@ -84,7 +60,6 @@ static void stage_finished(void *ctx, enum collector_outcome outcome, const stru
     (void)err;
     stage->finished = true;
     stage->outcome = outcome;
-    stage_active(stage);
 }
 
 void stage_reload(struct stage *stage)
@@ -121,64 +96,55 @@ void stage_fail(struct stage *stage, const char *why)
     fail_msg("%s", why);
 }
 
-static bool stage_holds(struct stage *stage)
+/* Until `holds` (NULL: never), or until all is quiet: nothing was under way, and then a whole turn
+ * called nobody. True: it holds. */
+static bool stage_run(struct stage *stage, bool (*holds)(struct stage *stage))
 {
-    return stage->holds && stage->holds(stage);
-}
-
-/* Until `holds`, or until all is quiet. */
-static void stage_run(struct stage *stage)
-{
-    stage->quiet_for = 0;
-    net_timer_start(stage->quiet, STAGE_QUIET);
-    while (stage->quiet_for < 2 && !stage_holds(stage))
-        net_loop_run(stage->loop);
-    net_timer_stop(stage->quiet);
+    for (;;) {
+        bool outside = net_loop_outside(stage->loop) || wire_is_busy();
+        if (holds && holds(stage))
+            return true;
+        if (net_loop_step(stage->loop))
+            continue;
+        if (!outside)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = STAGE_BREATH}, NULL);
+    }
 }
 
 void stage_settle(struct stage *stage)
 {
-    stage->holds = NULL;
-    stage_run(stage);
+    stage_run(stage, NULL);
 }
 
-/* Until `holds`, or until `until`. True: it holds. */
-static bool stage_drive(struct stage *stage, msec_t until, const char **ret_why)
+/* Until `holds`, or until `until`. NULL: it holds; else why it does not. */
+static const char *stage_drive(struct stage *stage, msec_t until,
+                               bool (*holds)(struct stage *stage))
 {
-    for (int idle = 0;;) {
-        stage_run(stage);
-        msec_t now = net_loop_now(stage->loop), after;
-        if (stage_holds(stage))
-            return true;
-        bool nothing = !net_loop_next_due(stage->loop, &after);
-        if (nothing && now < until && ++idle < STAGE_PATIENCE)
-            continue;
-        *ret_why = nothing ? "nothing is left to happen" : "it did not happen in time";
-        if (now >= until || nothing || after > until - now)
-            return false;
+    msec_t after;
+    while (!stage_run(stage, holds)) {
+        if (!net_loop_next_due(stage->loop, &after))
+            return "nothing is left to happen";
+        if (after > until - net_loop_now(stage->loop))
+            return "it did not happen in time";
         net_loop_skip(stage->loop, after);
     }
+    return NULL;
 }
 
 void stage_await(struct stage *stage, msec_t within, bool (*holds)(struct stage *stage))
 {
-    const char *why = NULL;
-    stage->holds = holds;
-    bool held = stage_drive(stage, net_loop_now(stage->loop) + within, &why);
-    stage->holds = NULL;
-    if (!held)
+    const char *why = stage_drive(stage, net_loop_now(stage->loop) + within, holds);
+    if (why)
         stage_fail(stage, why);
 }
 
 void stage_pass(struct stage *stage, msec_t by)
 {
-    const char *why = NULL;
-    msec_t until = net_loop_now(stage->loop) + by, now;
-    stage->holds = NULL;
-    stage_drive(stage, until, &why);
-    if ((now = net_loop_now(stage->loop)) < until)
-        net_loop_skip(stage->loop, until - now);
-    stage_run(stage);
+    msec_t until = net_loop_now(stage->loop) + by;
+    stage_drive(stage, until, NULL);
+    net_loop_skip(stage->loop, until - net_loop_now(stage->loop));
+    stage_run(stage, NULL);
 }
 
 /* What stage_await() is to see; there is one stage at a time. */

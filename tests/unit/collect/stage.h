@@ -1,9 +1,10 @@
 /* The world of a collector in one process, with a clock that the test drives: traps (trap.h), a
  * sink (fake_sink.h), the state in memory, and the collector among them.
  *
- * Nothing is waited for in real time: when all is quiet, that is, nobody has anything to read and
- * nothing is due, the clock jumps to what is due next. So an hour of IDLE takes a moment, and what
- * should happen "within two minutes" happens within two minutes of that clock, or never. */
+ * The clock stands still until all is quiet, that is, nothing more can happen: nobody has anything
+ * to read, nothing is under way between two ends (wire.h), no worker is at work. Then it jumps to
+ * what is due next. So an hour of IDLE takes a moment, however busy the machine is, and what should
+ * happen "within two minutes" happens within two minutes of that clock, or never. */
 #ifndef TEST_COLLECT_STAGE_H
 #define TEST_COLLECT_STAGE_H
 
@@ -36,9 +37,6 @@ struct stage {
     struct collector_settings settings; /* a test may change them before stage_start() */
     struct trap *traps[STAGE_TRAPS];
     size_t trap_count;
-    struct net_timer *quiet;
-    bool (*holds)(struct stage *stage); /* what is awaited; NULL: quiet */
-    unsigned quiet_for;
     bool finished;
     enum collector_outcome outcome;
     char *log; /* what the collector told */
@@ -55,8 +53,8 @@ void stage_start(struct stage *stage);
 /* Gives a collector that runs the traps that there are now, as their accounts are now. */
 void stage_reload(struct stage *stage);
 
-/* Lets it run until `holds`, for `within` ms of its clock at most; else the test fails, with what
- * was said by all. */
+/* Lets it run until `holds` (looked at after each turn of the loop), for `within` ms of its clock
+ * at most; else the test fails, with what was said by all. */
 void stage_await(struct stage *stage, msec_t within, bool (*holds)(struct stage *stage));
 /* Lets `by` ms pass, with all that happens in them. */
 void stage_pass(struct stage *stage, msec_t by);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    SOON = 20 * SECOND,
+    SOON = SECOND / 2,
     POLL = 65 * SECOND,
     SWEEP = 16 * MINUTE,
 };

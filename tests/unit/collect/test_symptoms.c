@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum {
-    SOON = 20 * SECOND,
+    SOON = SECOND / 2,
 };
 
 /* --- refusals: for how long is a server left alone? --------------------------------------------

@@ -186,7 +186,6 @@ static bool trap_take_line(struct trap_conn *conn)
 static size_t trap_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct trap_conn *conn = ctx;
-    conn->trap->active(conn->trap->ctx);
     for (size_t i = 0; i < len && !conn->silent; i++) {
         buf_add_byte(&conn->line, data[i]);
         if (conn->literal)
@@ -200,11 +199,9 @@ static size_t trap_data(void *ctx, const uint8_t *data, size_t len)
 static void trap_failed(void *ctx, const struct err *err)
 {
     struct trap_conn *conn = ctx;
-    struct trap *trap = conn->trap;
     (void)err;
     net_conn_close(conn->conn);
     trap_conn_free(conn);
-    trap->active(trap->ctx);
 }
 
 static const struct net_conn_events trap_events = {.data = trap_data, .failed = trap_failed};
@@ -225,7 +222,6 @@ static void trap_accepted(void *ctx, struct net_conn *net)
     if (++trap->open > trap->open_most)
         trap->open_most = trap->open;
     net_conn_set_events(net, &trap_events, conn);
-    trap->active(trap->ctx);
     trap_act(conn, "greeting", trap_greet);
 }
 
@@ -248,13 +244,10 @@ void trap_leave(struct trap *trap)
     trap->listener = NULL;
 }
 
-struct trap *trap_new(struct net_loop *loop, const char *label, void (*active)(void *ctx),
-                      void *ctx)
+struct trap *trap_new(struct net_loop *loop, const char *label)
 {
     struct trap *trap = mem_new(struct trap);
     trap->loop = loop;
-    trap->active = active;
-    trap->ctx = ctx;
     trap->caps = "IDLE UIDPLUS MOVE ESEARCH SPECIAL-USE";
     trap_return(trap);
     trap_add_box(trap, "INBOX", "");

@@ -64,8 +64,6 @@ struct trap_fault {
 
 struct trap {
     struct net_loop *loop;
-    void (*active)(void *ctx); /* something came from a client */
-    void *ctx;
     struct collect_account account; /* as the collector is given it; a test may change it */
     const char *folders[8];         /* those of the account */
     const char *caps;               /* announced from the beginning: "IDLE UIDPLUS" */
@@ -84,8 +82,7 @@ struct trap {
 };
 
 /* With INBOX, which is the account's only folder; without faults. `label` is the account's. */
-struct trap *trap_new(struct net_loop *loop, const char *label, void (*active)(void *ctx),
-                      void *ctx);
+struct trap *trap_new(struct net_loop *loop, const char *label);
 void trap_free(struct trap *trap);
 
 void trap_fault(struct trap *trap, struct trap_fault fault);

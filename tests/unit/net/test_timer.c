@@ -167,6 +167,37 @@ static void test_at_once_is_the_next_turn(void **state)
     net_loop_free(bench.loop);
 }
 
+/* Driven, no timer fires before the clock is moved, and a turn tells whether it called anybody. */
+static void test_driven(void **state)
+{
+    (void)state;
+    struct bench bench = {.loop = net_loop_new()};
+    struct net_loop *real = net_loop_new();
+    struct bell bell;
+    bell_init(&bell, &bench, 'a');
+    struct net_deferred *deferred = net_deferred_new(bench.loop, ring_as_deferred, &bell);
+    net_loop_drive(bench.loop);
+    msec_t began = net_loop_now(bench.loop), late = net_loop_now(real) + 5;
+    net_timer_start(bell.timer, 1);
+    while (net_loop_now(real) < late) {
+        net_loop_step(real);
+        assert_false(net_loop_step(bench.loop));
+    }
+    assert_int_equal(net_loop_now(bench.loop), began);
+    net_loop_skip(bench.loop, 1);
+    assert_true(net_loop_step(bench.loop));
+    assert_int_equal(net_loop_now(bench.loop), began + 1);
+    assert_false(net_loop_step(bench.loop));
+    net_deferred_schedule(deferred);
+    assert_true(net_loop_step(bench.loop));
+    assert_false(net_loop_step(bench.loop));
+    assert_string_equal(bench.log, "aa");
+    net_loop_free(real);
+    net_deferred_free(deferred);
+    net_timer_free(bell.timer);
+    net_loop_free(bench.loop);
+}
+
 static void test_next_due(void **state)
 {
     (void)state;
@@ -272,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_jump_over_many_intervals),
         cmocka_unit_test(test_at_once_is_the_next_turn),
         cmocka_unit_test(test_next_due),
+        cmocka_unit_test(test_driven),
         cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
