@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    SOON = 20 * SECOND
+    SOON = SECOND
 };
 
 static struct stage stage;
