@@ -38,6 +38,12 @@ msec_t watch_spread(msec_t span)
     return span - span / 8 + dice % (span / 8 + 1);
 }
 
+msec_t watch_due(msec_t now, msec_t span)
+{
+    msec_t at = now + watch_spread(span);
+    return span < WATCH_TOGETHER_FROM ? at : at - at % WATCH_TOGETHER;
+}
+
 void watch_enter(struct watch *watch, enum watch_state state)
 {
     struct collect_report *report = &watch->mailbox->report;
@@ -350,7 +356,7 @@ void watch_init(struct watch *watch, struct mailbox *mailbox, bool primary)
                     &watch_connection_events, watch);
     watch->timer = net_timer_new(mailbox->env->loop, watch_timer_fired, watch);
     watch->step = net_deferred_new(mailbox->env->loop, watch_step, watch);
-    watch->sweep_at = watch_continuous(watch) ? watch_now(watch) + watch_spread(WATCH_SWEEP) : 0;
+    watch->sweep_at = watch_continuous(watch) ? watch_due(watch_now(watch), WATCH_SWEEP) : 0;
 }
 
 void watch_release(struct watch *watch)

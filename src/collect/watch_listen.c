@@ -50,7 +50,7 @@ void watch_wait(struct watch *watch)
     if (idle && (mailbox_trusts_idle(watch->mailbox) || account->idle_refresh < span))
         span = account->idle_refresh;
     watch->idle_since = watch_now(watch);
-    watch->refresh_at = watch->idle_since + watch_spread(span);
+    watch->refresh_at = watch_due(watch->idle_since, span);
     watch->marks_at = 0;
     watch->idle_asked = false;
     watch_enter(watch, idle ? WATCH_IDLING : WATCH_RESTING);
@@ -94,10 +94,18 @@ static bool watch_has_errand(struct watch *watch)
 /* Everything is to be looked at, whatever was told. */
 static void watch_sweep(struct watch *watch)
 {
-    watch->sweep_at = watch_now(watch) + watch_spread(WATCH_SWEEP);
+    watch->sweep_at = watch_due(watch_now(watch), WATCH_SWEEP);
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i))
             watch_want(watch_folder(watch, i), FOLDER_LOOK_ALL);
+}
+
+/* One that would be due before the next renewal is done with this one. */
+static bool watch_may_sweep(const struct watch *watch)
+{
+    msec_t now = watch_now(watch);
+    msec_t ahead = watch_is_due(now, watch->refresh_at) ? now - watch->idle_since : 0;
+    return watch_is_due(now + ahead, watch->sweep_at);
 }
 
 /* Awake: nothing is in flight. What is it that it was woken for? */
@@ -107,7 +115,7 @@ static void watch_awake(struct watch *watch, bool rested)
     struct mailbox_folder *current = watch->current;
     bool free = watch_is_free(watch);
     watch_enter(watch, WATCH_WORKING);
-    if (watch_is_due(now, watch->sweep_at) && free)
+    if (free && watch_may_sweep(watch))
         watch_sweep(watch);
     else if (watch_is_due(now, watch->refresh_at) && current && free &&
              (rested || !mailbox_trusts_idle(watch->mailbox)))
