@@ -638,6 +638,14 @@ static void folder_mail_taken(struct folder *folder, const struct mail *mail)
     folder_record(folder, &change);
 }
 
+/* It comes back without a connection that could fetch it: the next opening finds it. */
+static void folder_find_again(struct folder *folder, uint32_t uid)
+{
+    folder->report->found--;
+    if (uid < folder->next)
+        folder->next = uid;
+}
+
 void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_outcome outcome,
                          const struct err *err)
 {
@@ -647,11 +655,10 @@ void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_out
         folder_mail_taken(folder, mail);
         break;
     case SINK_RETRY:
-        /* Without a connection the next opening finds it again. */
         if (folder->state == FOLDER_WORKING && folder->session)
             worklist_add(&folder->work, mail->uid);
         else
-            folder->report->found--;
+            folder_find_again(folder, mail->uid);
         break;
     case SINK_REFUSED:
         folder_hold(folder, mail->uid, mail->sha256, folder->env->hold_limit, err->text);

@@ -54,10 +54,15 @@ void box_remove(struct box *box, uint32_t uid)
 
 struct letter *box_find(const struct box *box, uint32_t uid)
 {
-    for (size_t i = 0; i < box->count; i++)
-        if (box->letters[i].uid == uid)
-            return &box->letters[i];
-    return NULL;
+    size_t low = 0, high = box->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (box->letters[middle].uid < uid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < box->count && box->letters[low].uid == uid ? &box->letters[low] : NULL;
 }
 
 size_t box_unseen(const struct box *box)
@@ -173,10 +178,15 @@ int letter_matches(const struct letter *letter, const char *criteria, uint32_t l
 
 size_t view_number(const struct view *view, uint32_t uid)
 {
-    for (size_t i = 0; i < view->count; i++)
-        if (view->uids[i] == uid)
-            return i + 1;
-    return 0;
+    size_t low = 0, high = view->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (view->uids[middle] < uid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < view->count && view->uids[low] == uid ? low + 1 : 0;
 }
 
 void view_sync(struct view *view, const struct box *box, struct buf *out)

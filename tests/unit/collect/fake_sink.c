@@ -9,13 +9,13 @@ struct fake_offer {
     struct fake_offer *next;
     void *token;
     char *body;
-    msec_t since;
 };
 
-static void fake_take(struct fake_sink *fake, char *moved_body)
+/* Appends to a list of bodies. */
+static void fake_keep(char ***list, size_t *count, char *moved_body)
 {
-    fake->taken = mem_realloc_array(fake->taken, fake->taken_count + 1, sizeof *fake->taken);
-    fake->taken[fake->taken_count++] = moved_body;
+    *list = mem_realloc_array(*list, *count + 1, sizeof **list);
+    (*list)[(*count)++] = moved_body;
 }
 
 /* Settles the oldest. */
@@ -34,8 +34,10 @@ static void fake_settle(struct fake_sink *fake)
     }
     fake->offers = offer->next;
     fake->waiting--;
+    fake->bytes -= strlen(offer->body);
+    fake->settled_at = net_loop_now(fake->loop);
     if (outcome == SINK_TAKEN) {
-        fake_take(fake, offer->body);
+        fake_keep(&fake->taken, &fake->taken_count, offer->body);
         events->sent(fake->sink.ctx, offer->token);
     } else {
         free(offer->body);
@@ -57,7 +59,7 @@ static void fake_tell(void *ctx)
             fake->sink.events->down(fake->sink.ctx, &err);
     }
     while (!fake->freed && fake->offers && (fake->down || !fake->holds)) {
-        msec_t now = net_loop_now(fake->loop), due = fake->offers->since + fake->slow;
+        msec_t now = net_loop_now(fake->loop), due = fake->settled_at + fake->slow;
         if (!fake->down && due > now) {
             net_timer_start(fake->timer, due - now);
             return;
@@ -76,14 +78,16 @@ static void fake_offer(struct sink *sink, struct buf *frame, void *token)
 {
     struct fake_sink *fake = (struct fake_sink *)sink;
     struct fake_offer *offer = mem_new(struct fake_offer), **end = &fake->offers;
-    *offer = (struct fake_offer){.token = token,
-                                 .body = mem_strndup((char *)frame->data, frame->len),
-                                 .since = net_loop_now(fake->loop)};
+    *offer =
+        (struct fake_offer){.token = token, .body = mem_strndup((char *)frame->data, frame->len)};
     buf_release(frame);
     while (*end)
         end = &(*end)->next;
     *end = offer;
-    fake->offered++;
+    fake_keep(&fake->offered_bodies, &fake->offered, mem_strdup(offer->body));
+    fake->bytes += strlen(offer->body);
+    if (fake->bytes > fake->bytes_most)
+        fake->bytes_most = fake->bytes;
     if (++fake->waiting > fake->waiting_most)
         fake->waiting_most = fake->waiting;
     net_deferred_schedule(fake->tell);
@@ -115,7 +119,7 @@ static const struct sink_ops fake_ops = {
 void fake_sink_renew(struct fake_sink *fake)
 {
     fake->freed = fake->told_up = false;
-    fake->waiting = 0;
+    fake->waiting = fake->bytes = 0;
     fake->tell = net_deferred_new(fake->loop, fake_tell, fake);
     fake->timer = net_timer_new(fake->loop, fake_tell, fake);
 }
@@ -132,7 +136,10 @@ void fake_sink_release(struct fake_sink *fake)
         fake_drop(&fake->sink);
     for (size_t i = 0; i < fake->taken_count; i++)
         free(fake->taken[i]);
+    for (size_t i = 0; i < fake->offered; i++)
+        free(fake->offered_bodies[i]);
     free(fake->taken);
+    free(fake->offered_bodies);
 }
 
 void fake_sink_let_go(struct fake_sink *fake)
@@ -159,4 +166,12 @@ size_t fake_sink_taken(const struct fake_sink *fake, const char *body)
     for (size_t i = 0; i < fake->taken_count; i++)
         count += strcmp(fake->taken[i], body) == 0;
     return count;
+}
+
+size_t fake_sink_place(const struct fake_sink *fake, const char *body)
+{
+    for (size_t i = 0; i < fake->offered; i++)
+        if (strcmp(fake->offered_bodies[i], body) == 0)
+            return i;
+    return SIZE_MAX;
 }

@@ -16,15 +16,18 @@ struct fake_sink {
     struct net_loop *loop;
     bool down;           /* from the start, or by fake_sink_lose() */
     bool holds;          /* nothing is settled until fake_sink_let_go() */
-    msec_t slow;         /* an offer is settled so long after it was made */
+    msec_t slow;         /* it takes one mail each so many ms */
     const char *refuses; /* mails with this in them; NULL: none */
 
     struct net_deferred *tell;
     struct net_timer *timer;
     struct fake_offer *offers; /* not settled yet */
     size_t waiting, waiting_most;
+    size_t bytes, bytes_most; /* of these */
+    char **offered_bodies;    /* in the order of their being offered */
     size_t offered;
-    char **taken; /* bodies, in the order of their being taken */
+    msec_t settled_at; /* the last one */
+    char **taken;      /* bodies, in the order of their being taken */
     size_t taken_count;
     bool told_up;
     bool freed; /* by its owner: only what was taken is left */
@@ -43,5 +46,7 @@ void fake_sink_lose(struct fake_sink *fake);
 void fake_sink_return(struct fake_sink *fake);
 /* How often it took this very mail. */
 size_t fake_sink_taken(const struct fake_sink *fake, const char *body);
+/* How many mails were offered before this one; SIZE_MAX: it was not. */
+size_t fake_sink_place(const struct fake_sink *fake, const char *body);
 
 #endif

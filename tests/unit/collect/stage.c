@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "state/memory.h"
 #include "wire.h"
 
@@ -65,9 +66,11 @@ static void stage_finished(void *ctx, enum collector_outcome outcome, const stru
 void stage_reload(struct stage *stage)
 {
     struct collect_account accounts[STAGE_TRAPS];
+    size_t count = 0;
     for (size_t i = 0; i < stage->trap_count; i++)
-        accounts[i] = stage->traps[i]->account;
-    collector_set_accounts(stage->collector, accounts, stage->trap_count);
+        if (!stage->traps[i]->dismissed)
+            accounts[count++] = stage->traps[i]->account;
+    collector_set_accounts(stage->collector, accounts, count);
 }
 
 void stage_start(struct stage *stage)
@@ -80,6 +83,37 @@ void stage_start(struct stage *stage)
                                      stage_finished, stage);
     stage_reload(stage);
     collector_start(stage->collector);
+}
+
+void stage_mail(struct stage *stage, struct trap *trap, size_t count, size_t size)
+{
+    struct buf body = {0};
+    for (size_t i = 0; i < count; i++) {
+        buf_clear(&body);
+        buf_printf(&body, "%zu in %s:", stage->mailed++, trap->account.label);
+        while (body.len < size)
+            buf_add_byte(&body, '.');
+        trap_deliver(trap, "INBOX", buf_cstr(&body));
+    }
+    buf_release(&body);
+}
+
+void stage_assert_mailed(struct stage *stage)
+{
+    bool *taken = mem_zalloc((stage->mailed + 1) * sizeof *taken);
+    for (size_t i = 0; i < stage->sink.taken_count; i++) {
+        size_t number = strtoul(stage->sink.taken[i], NULL, 10);
+        assert_true(number < stage->mailed);
+        if (taken[number])
+            stage_fail(stage, stage->sink.taken[i]);
+        taken[number] = true;
+    }
+    free(taken);
+    if (stage->sink.taken_count != stage->mailed)
+        stage_fail(stage, "not all were taken");
+    for (size_t i = 0; i < stage->trap_count; i++)
+        if (box_unseen(trap_box(stage->traps[i], "INBOX")))
+            stage_fail(stage, "not all are marked");
 }
 
 void stage_fail(struct stage *stage, const char *why)

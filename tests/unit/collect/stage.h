@@ -37,6 +37,7 @@ struct stage {
     struct collector_settings settings; /* a test may change them before stage_start() */
     struct trap *traps[STAGE_TRAPS];
     size_t trap_count;
+    size_t mailed; /* by stage_mail() */
     bool finished;
     enum collector_outcome outcome;
     char *log; /* what the collector told */
@@ -52,6 +53,12 @@ struct trap *stage_add_trap(struct stage *stage, const char *label);
 void stage_start(struct stage *stage);
 /* Gives a collector that runs the traps that there are now, as their accounts are now. */
 void stage_reload(struct stage *stage);
+
+/* `count` mails arrive in the INBOX, each with a body of its own, of at least `size` bytes. */
+void stage_mail(struct stage *stage, struct trap *trap, size_t count, size_t size);
+/* Each mail of stage_mail() was taken once, nothing else was, and those in the INBOXes are all
+ * \Seen. */
+void stage_assert_mailed(struct stage *stage);
 
 /* Lets it run until `holds` (looked at after each turn of the loop), for `within` ms of its clock
  * at most; else the test fails, with what was said by all. */

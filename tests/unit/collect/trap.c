@@ -24,6 +24,8 @@ static void trap_conn_free(struct trap_conn *conn)
     *at = conn->next;
     conn->trap->open--;
     buf_release(&conn->line);
+    buf_release(&conn->unsaid);
+    buf_release(&conn->unheard);
     buf_release(&conn->out);
     view_clear(&conn->view);
     free(conn->notify);
@@ -97,7 +99,9 @@ static void trap_cut_answer(struct trap_conn *conn, const char *text)
     if (!at)
         fail_msg("%s: \"%s\" is not in the answer: %s", conn->trap->account.label, text,
                  buf_cstr(&conn->out));
-    conn->out.len = (size_t)(at - conn->out.data);
+    size_t len = (size_t)(at - conn->out.data);
+    buf_add(&conn->unsaid, at, conn->out.len - len);
+    conn->out.len = len;
 }
 
 /* Says `line`'s answer, which `run` gives, or what goes wrong with it. False: the connection is
@@ -186,7 +190,11 @@ static bool trap_take_line(struct trap_conn *conn)
 static size_t trap_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct trap_conn *conn = ctx;
-    for (size_t i = 0; i < len && !conn->silent; i++) {
+    for (size_t i = 0; i < len; i++) {
+        if (conn->silent) {
+            buf_add(&conn->unheard, data + i, len - i);
+            return len;
+        }
         buf_add_byte(&conn->line, data[i]);
         if (conn->literal)
             conn->literal--;
@@ -219,6 +227,8 @@ static void trap_accepted(void *ctx, struct net_conn *net)
     *conn = (struct trap_conn){
         .trap = trap, .conn = net, .next = trap->conns, .number = ++trap->connections};
     trap->conns = conn;
+    trap->came = mem_realloc_array(trap->came, conn->number, sizeof *trap->came);
+    trap->came[conn->number - 1] = net_loop_now(trap->loop);
     if (++trap->open > trap->open_most)
         trap->open_most = trap->open;
     net_conn_set_events(net, &trap_events, conn);
@@ -280,6 +290,7 @@ void trap_free(struct trap *trap)
     }
     trap_mend(trap);
     buf_release(&trap->log);
+    free(trap->came);
     free(trap);
 }
 
@@ -384,6 +395,21 @@ void trap_cut_off(struct trap *trap, bool reset)
 {
     while (trap->conns)
         trap_conn_close(trap->conns, reset);
+}
+
+void trap_go_on(struct trap *trap)
+{
+    for (struct trap_conn *conn = trap->conns, *next; conn; conn = next) {
+        struct buf heard = conn->unheard;
+        next = conn->next;
+        conn->unheard = (struct buf){0};
+        conn->silent = false;
+        buf_add(&conn->out, conn->unsaid.data, conn->unsaid.len);
+        buf_release(&conn->unsaid);
+        trap_conn_flush(conn);
+        trap_data(conn, heard.data, heard.len);
+        buf_release(&heard);
+    }
 }
 
 void trap_freeze(struct trap *trap)

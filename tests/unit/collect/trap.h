@@ -23,10 +23,11 @@ enum trap_act {
     TRAP_BEFORE,    /* `text`, then what is to be said */
     TRAP_AFTER,     /* what is to be said, then `text` */
     TRAP_CALL,      /* nothing but the call */
-    TRAP_SILENCE,   /* not a word more on this connection, which stays open */
+    TRAP_SILENCE,   /* not a word more on this connection, which stays open; not carried out */
     TRAP_CLOSE,     /* the connection is closed instead of an answer … */
     TRAP_RESET,     /* … or reset */
-    TRAP_CUT,       /* of the answer only what is before `text`, then silence … */
+    TRAP_CUT,       /* of the answer only what is before `text`, then silence, until
+                       trap_go_on() … */
     TRAP_CUT_CLOSE, /* … or the end */
 };
 
@@ -39,6 +40,7 @@ struct trap_conn {
     struct buf line; /* the command that is coming */
     size_t literal;  /* bytes to come of a literal in it */
     bool silent;
+    struct buf unsaid, unheard; /* since then: the rest of the answer, what came */
     bool logged_in;
     bool asked;       /* AUTHENTICATE waits for the client's words */
     struct box *box;  /* selected */
@@ -68,6 +70,7 @@ struct trap {
     const char *folders[8];         /* those of the account */
     const char *caps;               /* announced from the beginning: "IDLE UIDPLUS" */
     bool deaf;                      /* tells nothing in IDLE */
+    bool dismissed;                 /* is not among the accounts of a stage_reload() */
     bool dull;                      /* nor after any other command: SELECT and STATUS know */
 
     struct net_listener *listener; /* NULL: connecting is refused */
@@ -78,6 +81,7 @@ struct trap {
     size_t fault_count;
     struct buf log; /* "2 SELECT \"INBOX\"\n": connection and command, without tag */
     unsigned connections, logins;
+    msec_t *came;             /* when each connection came */
     unsigned open, open_most; /* at a time */
 };
 
@@ -106,6 +110,8 @@ void trap_say(struct trap *trap, const char *text);
 void trap_end_idle(struct trap *trap);
 /* Closes all connections; `reset`: without a clean end. */
 void trap_cut_off(struct trap *trap, bool reset);
+/* What was cut goes on as if nothing had been. */
+void trap_go_on(struct trap *trap);
 /* All connections stay open, and are dead. */
 void trap_freeze(struct trap *trap);
 /* Nobody listens any more, until trap_return() at the same port. */
