@@ -742,7 +742,7 @@ static int store_lock(const char *path, int *ret_fd, struct err *err)
 int broker_store_open(struct net_loop *loop, const struct broker_store_settings *settings,
                       struct broker_store **ret_store, struct err *err)
 {
-    int directory;
+    int directory = -1;
     if (store_lock(settings->directory, &directory, err))
         return -1;
     struct broker_store *store = mem_new(struct broker_store);

@@ -14,8 +14,10 @@
 #include "programs/feed/feed.h"
 
 enum {
-    BENCH_PIECE = 1 << 18, /* bytes of frames that are handed to the connection at once */
-    BENCH_ROUNDS = 2000,   /* messages that are timed */
+    BENCH_PIECE = 1 << 18,    /* bytes of frames that are handed to the connection at once */
+    BENCH_ROUNDS_MOST = 2000, /* messages that are timed … */
+    BENCH_ROUNDS_LEAST = 10,
+    BENCH_ROUNDS_BYTES = 1 << 30, /* … but of so many bytes in all, if that is enough */
     BENCH_HANG_MS = 120000,
 };
 
@@ -57,7 +59,7 @@ struct bench {
     double seconds;
 
     double *times; /* microseconds */
-    size_t rounds;
+    size_t rounds, rounds_wanted;
     size_t awaited; /* readers that have not had the timed message */
     int result;
 };
@@ -119,13 +121,13 @@ static void bench_report(struct bench *bench)
 {
     const struct feed_options *options = bench->options;
     double rate = (double)options->count / bench->seconds;
-    qsort(bench->times, BENCH_ROUNDS, sizeof *bench->times, bench_compare);
+    qsort(bench->times, bench->rounds, sizeof *bench->times, bench_compare);
     printf("%" PRIu64 " messages of %zu bytes to %" PRIu64 " subscriber%s: %.0f messages/s, "
            "%.0f deliveries/s, %.1f MB/s delivered, latency p50 %.0f us, p99 %.0f us\n",
            options->count, options->size, options->subscribers,
            options->subscribers == 1 ? "" : "s", rate, rate * (double)options->subscribers,
            rate * (double)options->subscribers * (double)options->size / 1e6,
-           bench->times[BENCH_ROUNDS / 2], bench->times[BENCH_ROUNDS - BENCH_ROUNDS / 100]);
+           bench->times[bench->rounds / 2], bench->times[bench->rounds - 1 - bench->rounds / 100]);
     bench_finish(bench, 0);
 }
 
@@ -134,7 +136,7 @@ static void bench_on_timed(struct bench *bench)
     if (--bench->awaited)
         return;
     bench->times[bench->rounds++] = bench_since(&bench->began) * 1e6;
-    if (bench->rounds < BENCH_ROUNDS)
+    if (bench->rounds < bench->rounds_wanted)
         bench_time_next(bench);
     else
         bench_report(bench);
@@ -326,12 +328,21 @@ static void bench_run(struct bench *bench)
     net_loop_free(bench->loop);
 }
 
+static size_t bench_rounds(const struct feed_options *options)
+{
+    uint64_t rounds = BENCH_ROUNDS_BYTES / ((options->size + 1) * options->subscribers);
+    if (rounds > BENCH_ROUNDS_MOST)
+        return BENCH_ROUNDS_MOST;
+    return rounds < BENCH_ROUNDS_LEAST ? BENCH_ROUNDS_LEAST : (size_t)rounds;
+}
+
 int feed_bench(const struct feed_options *options)
 {
     struct bench bench = {.options = options};
     char *own = mem_printf("confirm.%s", options->target.ident);
     bench.channel = options->channel_count ? options->channels[0] : own;
-    bench.times = mem_realloc_array(NULL, BENCH_ROUNDS, sizeof *bench.times);
+    bench.rounds_wanted = bench_rounds(options);
+    bench.times = mem_realloc_array(NULL, bench.rounds_wanted, sizeof *bench.times);
     bench_run(&bench);
     block_unref(bench.piece);
     free(bench.times);
