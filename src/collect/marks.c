@@ -85,6 +85,12 @@ void marks_add(struct marks *marks, uint32_t uid, bool copied)
         marks->copies_unrecorded--;
 }
 
+void marks_drop(struct marks *marks, uint32_t uid)
+{
+    imap_uidset_remove(&marks->due, uid);
+    imap_uidset_remove(&marks->copied, uid);
+}
+
 static bool marks_has(const struct marks *marks, unsigned cap)
 {
     return imap_session_caps(marks->session) & cap;

@@ -65,6 +65,8 @@ void marks_detach(struct marks *marks);
 void marks_rest(struct marks *marks);
 /* A mail is due; `copied`: its copy was made, and that is on record. */
 void marks_add(struct marks *marks, uint32_t uid, bool copied);
+/* A mail is gone: it is not due any more, unless a step with it is on its way. */
+void marks_drop(struct marks *marks, uint32_t uid);
 /* Issues the next step if none is on its way. `last`: nothing more will become due. */
 void marks_next(struct marks *marks, bool last);
 /* The answer to marks->command. */

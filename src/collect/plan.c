@@ -99,7 +99,9 @@ void plan_forget_absent(struct folder *folder, const struct imap_uidset *present
 {
     for (size_t i = 0; i < folder->known.count; i++) {
         uint32_t uid = folder->known.mails[i].uid;
-        if (!imap_uidset_contains(present, uid))
-            folder_record(folder, &(struct state_change){.type = STATE_FORGET, .uid = uid});
+        if (imap_uidset_contains(present, uid))
+            continue;
+        marks_drop(&folder->marks, uid);
+        folder_record(folder, &(struct state_change){.type = STATE_FORGET, .uid = uid});
     }
 }

@@ -12,8 +12,8 @@ struct folder;
  * that died before it marked them, whether selected or not. Returns how many are not on record, and
  * how many of these have a UID below `below`. */
 uint64_t plan_work(struct folder *folder, uint64_t below, uint64_t *ret_below);
-/* Known mails that are not among those present are forgotten: the state grows with what is in the
- * mailbox, not with what ever was. */
+/* Known mails that are not among those present are not marked any more, and forgotten: the state
+ * grows with what is in the mailbox, not with what ever was. */
 void plan_forget_absent(struct folder *folder, const struct imap_uidset *present);
 
 #endif
