@@ -1,0 +1,177 @@
+/* Who has to wait for whom: a backlog does not delay another's new mail, and of a host's few
+ * connections everybody has a turn. */
+#include "stage.h"
+
+#include <string.h>
+
+static struct stage stage;
+static size_t expected;
+
+static bool has_offered(struct stage *of)
+{
+    return of->sink.offered >= expected;
+}
+
+static void await_offered(size_t count)
+{
+    expected = count;
+    stage_await(&stage, HOUR, has_offered);
+}
+
+/* --- a backlog beside new mail ------------------------------------------------------------------
+ */
+
+enum {
+    BACKLOG = 3000,
+    NEW = 20,
+};
+
+static const struct backlog_case {
+    const char *name;
+    msec_t slow; /* the sink */
+    size_t size; /* of a mail */
+    size_t most; /* mails of the backlog that are offered between a mail's coming and its offer */
+} backlog_cases[] = {
+    {.name = "the sink is slow", .size = 200, .slow = 5, .most = 10},
+    {.name = "the sink is slow, and mails are large", .size = 5000, .slow = 5, .most = 10},
+};
+
+static void run_backlog_case(const struct backlog_case *c)
+{
+    char body[32];
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    stage.settings.memory_budget = 1 << 20;
+    stage.sink.sink.max_payload = 20000;
+    stage.sink.slow = c->slow;
+    struct trap *busy = stage_add_trap(&stage, c->name);
+    struct trap *other = stage_add_trap(&stage, "other");
+    stage_mail(&stage, busy, BACKLOG, c->size);
+    stage_start(&stage);
+    size_t worst = 0;
+    for (size_t i = 0; i < NEW; i++) {
+        await_offered(100 * (i + 1));
+        size_t before = stage.sink.offered;
+        snprintf(body, sizeof body, "%zu in other:", stage.mailed);
+        stage_mail(&stage, other, 1, 0);
+        while (fake_sink_place(&stage.sink, body) == SIZE_MAX)
+            await_offered(stage.sink.offered + 1);
+        size_t place = fake_sink_place(&stage.sink, body) - before;
+        worst = place > worst ? place : worst;
+    }
+    if (worst > c->most)
+        stage_fail(&stage, "new mail waits for a backlog");
+    stage_await_taken(&stage, HOUR, stage.mailed);
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
+static void test_backlog(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(backlog_cases); i++)
+        run_backlog_case(&backlog_cases[i]);
+}
+
+/* --- a host's rule ------------------------------------------------------------------------------
+ */
+
+static unsigned connections_max;
+
+static unsigned sum_of_open(const struct stage *of)
+{
+    unsigned open = 0;
+    for (size_t i = 0; i < of->trap_count; i++)
+        open += of->traps[i]->open;
+    return open;
+}
+
+/* Looked at in each turn. */
+static bool has_taken_within_limit(struct stage *of)
+{
+    if (sum_of_open(of) > connections_max)
+        stage_fail(of, "too many connections at a time");
+    return of->sink.taken_count >= of->mailed;
+}
+
+static void begin_ruled(size_t traps, const struct pace_rule *rule)
+{
+    static const char *const labels[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j",
+                                         "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"};
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    stage.settings.rules = rule;
+    stage.settings.rule_count = 1;
+    for (size_t i = 0; i < traps; i++)
+        stage_add_trap(&stage, labels[i]);
+    connections_max = rule->connections;
+}
+
+/* Whoever has a connection gives it up for who has none, and comes back after the pause between two
+ * looks: so everybody's mail is found within two of these and a little. */
+static void test_connections_per_host(void **state)
+{
+    (void)state;
+    static const struct pace_rule rules[] = {
+        {.connections = 1}, {.connections = 2}, {.connections = 5}};
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        begin_ruled(7, &rules[i]);
+        stage_start(&stage);
+        for (int round = 0; round < 10; round++) {
+            for (size_t j = 0; j < stage.trap_count; j++)
+                stage_mail(&stage, stage.traps[j], 1, 0);
+            stage_await(&stage, 2 * MINUTE + 10 * SECOND, has_taken_within_limit);
+            stage_pass(&stage, 7 * SECOND);
+        }
+        stage_pass(&stage, 2 * MINUTE);
+        stage_assert_mailed(&stage);
+        assert_int_equal(stage_logged(&stage, "warning"), 0);
+        stage_release(&stage);
+    }
+}
+
+static unsigned sum_of_logins(const struct stage *of)
+{
+    unsigned logins = 0;
+    for (size_t i = 0; i < of->trap_count; i++)
+        logins += of->traps[i]->logins;
+    return logins;
+}
+
+/* A rested host bears four at once, then two a second: when it begins, and after all are thrown
+ * out. */
+static void test_logins_per_second(void **state)
+{
+    (void)state;
+    static const struct pace_rule rule = {.logins_per_second = 2};
+    begin_ruled(20, &rule);
+    stage_start(&stage);
+    for (unsigned second = 0; second <= 8; second++) {
+        stage_settle(&stage);
+        assert_in_range(sum_of_logins(&stage), 3 + 2 * second, 5 + 2 * second);
+        stage_pass(&stage, SECOND);
+    }
+    stage_pass(&stage, 2 * MINUTE);
+    assert_int_equal(sum_of_logins(&stage), 20);
+    for (size_t i = 0; i < stage.trap_count; i++)
+        trap_cut_off(stage.traps[i], true);
+    for (unsigned second = 0; second <= 8; second++) {
+        stage_settle(&stage);
+        assert_in_range(sum_of_logins(&stage), 20, 20 + 5 + 2 * second);
+        stage_pass(&stage, SECOND);
+    }
+    stage_pass(&stage, 10 * SECOND);
+    assert_int_equal(sum_of_logins(&stage), 40);
+    stage_release(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_connections_per_host),
+        cmocka_unit_test(test_logins_per_second),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
