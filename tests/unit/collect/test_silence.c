@@ -1,6 +1,6 @@
-/* A server that falls silent, at each step of a session: the mailbox is given up by its deadline,
- * tried again, and reported; a mail that was on its way is not taken for delivered. All of them are
- * accounts of one collector, beside one whose server is well. */
+/* A server that falls silent, at each step of a session. In one pass the mailbox is given up by its
+ * deadline, tried again, and reported; a mail that was on its way is not taken for delivered. Who
+ * stays replaces the connection, each time, and nothing is lost or doubled by it. */
 #include "stage.h"
 
 #include <string.h>
@@ -33,6 +33,7 @@ static void assert_report(const struct stage *stage, size_t i)
     assert_true(stage->traps[i]->connections >= 3);
 }
 
+/* All of them are accounts of one collector, beside one whose server is well. */
 static void test_silence_at_each_step(void **state)
 {
     (void)state;
@@ -54,10 +55,128 @@ static void test_silence_at_each_step(void **state)
     stage_release(&stage);
 }
 
+/* --- who stays ---------------------------------------------------------------------------------
+ */
+
+static void freeze(struct trap_conn *conn)
+{
+    trap_freeze(conn->trap);
+}
+
+struct stay_case {
+    const char *name;
+    const char *caps; /* NULL: "IDLE UIDPLUS ESEARCH" */
+    const char *folders[3];
+    enum collect_after after;
+    struct trap_fault fault;
+};
+
+static const struct stay_case stay_cases[] = {
+    {.name = "greeting", .fault = {.on = "greeting", .act = TRAP_SILENCE}},
+    {.name = "a part of the greeting",
+     .fault = {.on = "greeting", .act = TRAP_CUT, .text = "ready"}},
+    {.name = "LOGIN", .fault = {.on = "LOGIN", .act = TRAP_SILENCE}},
+    {.name = "LOGIN, let in", .fault = {.on = "LOGIN", .act = TRAP_CUT, .text = ""}},
+    {.name = "ID", .caps = "IDLE ID", .fault = {.on = "ID (", .act = TRAP_SILENCE}},
+    {.name = "LIST",
+     .caps = "IDLE SPECIAL-USE",
+     .folders = {"INBOX", "\\Junk"},
+     .fault = {.on = "LIST", .act = TRAP_SILENCE}},
+    {.name = "a part of LIST",
+     .caps = "IDLE SPECIAL-USE",
+     .folders = {"INBOX", "\\Junk"},
+     .fault = {.on = "LIST", .act = TRAP_CUT, .text = "BOX"}},
+    {.name = "NOTIFY",
+     .caps = "IDLE NOTIFY",
+     .folders = {"INBOX", "more"},
+     .fault = {.on = "NOTIFY", .act = TRAP_SILENCE}},
+    {.name = "STATUS",
+     .caps = "IDLE NOTIFY",
+     .folders = {"INBOX", "more"},
+     .fault = {.on = "STATUS", .act = TRAP_SILENCE}},
+    {.name = "SELECT", .fault = {.on = "SELECT", .act = TRAP_SILENCE}},
+    {.name = "SEARCH", .fault = {.on = "SEARCH", .act = TRAP_SILENCE}},
+    {.name = "a part of SEARCH", .fault = {.on = "SEARCH", .act = TRAP_CUT, .text = " ALL"}},
+    {.name = "sizes", .fault = {.on = "RFC822.SIZE", .act = TRAP_SILENCE}},
+    {.name = "some sizes", .fault = {.on = "RFC822.SIZE", .act = TRAP_CUT, .text = ")\r\n* "}},
+    {.name = "bodies", .fault = {.on = "BODY.PEEK", .act = TRAP_SILENCE}},
+    {.name = "in mid-body", .fault = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)\r\n* "}},
+    {.name = "between two bodies", .fault = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "\r\n* "}},
+    {.name = "before the bodies' OK", .fault = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = " OK"}},
+    {.name = "IDLE", .fault = {.on = "IDLE", .act = TRAP_SILENCE}},
+    {.name = "in IDLE", .fault = {.on = "IDLE", .act = TRAP_CALL, .late = true, .call = freeze}},
+    {.name = "DONE", .fault = {.on = "DONE", .act = TRAP_SILENCE}},
+    {.name = "STORE", .fault = {.on = "STORE", .act = TRAP_SILENCE}},
+    {.name = "STORE, done", .fault = {.on = "STORE", .act = TRAP_CUT, .text = ""}},
+    {.name = "MOVE",
+     .caps = "IDLE MOVE",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = {.on = "MOVE", .act = TRAP_SILENCE}},
+    {.name = "MOVE, done",
+     .caps = "IDLE MOVE",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = {.on = "MOVE", .act = TRAP_CUT, .text = ""}},
+    {.name = "EXPUNGE",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "EXPUNGE", .act = TRAP_SILENCE}},
+    {.name = "EXPUNGE, done",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "EXPUNGE", .act = TRAP_CUT, .text = ""}},
+};
+
+/* Twice, a while apart. At the second time there is new mail, of which nothing may be told: then
+ * the renewal of IDLE finds the connection dead. */
+static void run_stay_case(const struct stay_case *c)
+{
+    struct stage stage;
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    struct trap *trap = stage_add_trap(&stage, c->name);
+    trap->caps = c->caps ? c->caps : "IDLE UIDPLUS ESEARCH";
+    trap->account.max_connections = 1;
+    trap->account.after = c->after;
+    trap_add_box(trap, "Spam", "\\Junk");
+    trap_add_box(trap, "more", "");
+    if (c->after == COLLECT_AFTER_MOVE)
+        trap->account.after_name = "more";
+    for (size_t i = 0; c->folders[i]; i++) {
+        trap->folders[i] = c->folders[i];
+        trap->account.folder_count = i + 1;
+    }
+    struct trap_fault once = c->fault;
+    once.times = 1;
+    trap_fault(trap, once);
+    stage_mail(&stage, trap, 3, 1000);
+    stage_start(&stage);
+    stage_await_taken(&stage, 2 * MINUTE + 5 * SECOND, stage.mailed);
+    stage_pass(&stage, HOUR);
+    trap_fault(trap, once);
+    stage_mail(&stage, trap, 3, 1000);
+    stage_await_taken(&stage, 5 * MINUTE + 2 * MINUTE + 5 * SECOND, stage.mailed);
+    stage_pass(&stage, HOUR);
+    stage_assert_mailed(&stage);
+    if (c->after != COLLECT_AFTER_SEEN)
+        assert_int_equal(trap_box(trap, "INBOX")->count, 0);
+    if (c->after == COLLECT_AFTER_MOVE)
+        assert_int_equal(trap_box(trap, "more")->count, stage.mailed);
+    if (trap->connections < 2 || trap->connections > 3 || stage_logged(&stage, "overlooked") ||
+        stage_logged(&stage, "warning") > 2)
+        stage_fail(&stage, "not as it should be");
+    stage_release(&stage);
+}
+
+static void test_silence_while_staying(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(stay_cases); i++)
+        run_stay_case(&stay_cases[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_at_each_step),
+        cmocka_unit_test(test_silence_while_staying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
