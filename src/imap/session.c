@@ -131,7 +131,8 @@ static void imap_session_note(struct imap_session *session, const struct imap_re
         }
         return;
     }
-    session->limited = imap_refusal_limited(response);
+    /* What went out behind a refused SELECT is refused, too, in words that say nothing. */
+    session->limited = session->limited || imap_refusal_limited(response);
     uint64_t pause = imap_refusal_pause(response);
     if (pause)
         session->pause = pause;

@@ -109,8 +109,8 @@ unsigned imap_session_pending(const struct imap_session *session);
  * ("Suggested Backoff Time: 299961 milliseconds", capped at an hour); 0 if none did, or a command
  * succeeded since. */
 uint64_t imap_session_suggested_pause(const struct imap_session *session);
-/* Did the last NO, BAD or BYE speak of a limit, or of being unavailable for now? False when a
- * command succeeded since. */
+/* Did a NO, BAD or BYE speak of a limit, or of being unavailable for now, since a command last
+ * succeeded? */
 bool imap_session_limited(const struct imap_session *session);
 
 /* Commands, for after READY. Each returns its number (> 0), to be met again in IMAP_EVENT_DONE.

@@ -12,10 +12,12 @@ enum {
 
 struct refusal_case {
     const char *name;
-    struct trap_fault fault; /* until it is mended */
-    msec_t lasts;            /* the fault */
-    unsigned least, most;    /* connections while it lasts */
-    msec_t within;           /* after it is mended the mail is taken */
+    struct trap_fault fault;        /* until it is mended */
+    msec_t lasts;                   /* the fault */
+    unsigned least, most;           /* connections while it lasts … */
+    msec_t pause_least, pause_most; /* … and between two of them; 0: there are no two */
+    msec_t within;                  /* after it is mended the mail is taken */
+    unsigned told;                  /* how often its end is; 0: it is no trouble */
 };
 
 static const struct refusal_case refusal_cases[] = {
@@ -26,7 +28,10 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = MINUTE,
+     .pause_most = 16 * MINUTE,
+     .told = 1},
     {.name = "throttled, for a time that it names",
      .fault = {.on = "LOGIN",
                .act = TRAP_ANSWER,
@@ -36,7 +41,8 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 299 * SECOND,
      .least = 1,
      .most = 1,
-     .within = 6 * MINUTE},
+     .within = 6 * MINUTE,
+     .told = 1},
     {.name = "throttled, for a time out of all reason",
      .fault = {.on = "LOGIN",
                .act = TRAP_ANSWER,
@@ -45,31 +51,44 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 59 * MINUTE,
      .least = 1,
      .most = 1,
-     .within = 65 * MINUTE},
+     .within = 65 * MINUTE,
+     .told = 1},
     {.name = "UNAVAILABLE",
      .fault = {.on = "LOGIN", .act = TRAP_ANSWER, .text = "$ NO [UNAVAILABLE] try later\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = MINUTE,
+     .pause_most = 16 * MINUTE,
+     .told = 1},
     {.name = "THROTTLED",
      .fault = {.on = "LOGIN", .act = TRAP_ANSWER, .text = "$ NO [THROTTLED] slow down\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = MINUTE,
+     .pause_most = 16 * MINUTE,
+     .told = 1},
     {.name = "LIMIT, at SELECT",
      .fault = {.on = "SELECT", .act = TRAP_ANSWER, .text = "$ NO [LIMIT] enough for today\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = MINUTE,
+     .pause_most = 16 * MINUTE,
+     .told = 1},
     {.name = "a wrong password",
      .fault = {.on = "LOGIN", .act = TRAP_ANSWER, .text = "$ NO [AUTHENTICATIONFAILED] no\r\n"},
      .lasts = 24 * HOUR,
      .least = 10,
      .most = 50,
-     .within = HOUR + MINUTE},
+     .within = HOUR + MINUTE,
+     .pause_least = 30 * MINUTE,
+     .pause_most = 61 * MINUTE,
+     .told = 1},
     {.name = "logged in, and yet not",
      .fault = {.on = "SELECT",
                .act = TRAP_ANSWER,
@@ -77,25 +96,37 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = 15 * MINUTE,
+     .told = 1},
     {.name = "goodbye to all who come",
      .fault = {.on = "greeting", .act = TRAP_ANSWER, .text = "* BYE too busy\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = 15 * MINUTE,
+     .told = 1},
     {.name = "goodbye right after the login",
      .fault = {.on = "LOGIN", .act = TRAP_AFTER, .text = "* BYE internal error\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = 15 * MINUTE,
+     .told = 1},
     {.name = "goodbye right after IDLE",
      .fault = {.on = "IDLE", .act = TRAP_AFTER, .text = "* BYE no\r\n"},
      .lasts = 2 * HOUR,
      .least = 8,
-     .most = 200, /* each of them has looked at all there was */
-     .within = 16 * MINUTE},
+     .most = 200,
+     .within = 16 * MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = MINUTE,
+     .told = 2 /* each of its connections has done all there was to do */},
     {.name = "IDLE ended as soon as it is begun",
      .fault = {.on = "IDLE", .act = TRAP_ANSWER, .text = "+ idling\r\n$ OK enough\r\n"},
      .lasts = 2 * HOUR,
@@ -107,14 +138,32 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
-     .within = 16 * MINUTE},
+     .within = 16 * MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = 15 * MINUTE,
+     .told = 1},
     {.name = "not a mail server",
      .fault = {.on = "greeting", .act = TRAP_ANSWER, .text = "220 ftp ready\r\n"},
      .lasts = 2 * HOUR,
      .least = 2,
      .most = 25,
-     .within = HOUR + MINUTE},
+     .within = HOUR + MINUTE,
+     .pause_least = SECOND / 2,
+     .pause_most = 61 * MINUTE,
+     .told = 1},
 };
+
+static void assert_pauses(struct stage *stage, const struct trap *trap,
+                          const struct refusal_case *c)
+{
+    for (unsigned i = 1; i < trap->connections; i++) {
+        msec_t pause = trap->came[i] - trap->came[i - 1];
+        if (pause >= c->pause_least && pause <= c->pause_most)
+            continue;
+        print_message("connection %u came after %llu ms\n", i + 1, (unsigned long long)pause);
+        stage_fail(stage, "too soon, or too late");
+    }
+}
 
 static void run_refusal_case(const struct refusal_case *c)
 {
@@ -132,11 +181,15 @@ static void run_refusal_case(const struct refusal_case *c)
         print_message("%u connections\n", trap->connections);
         stage_fail(&stage, "not the number of connections there should be");
     }
+    assert_pauses(&stage, trap, c);
     unsigned lines = stage_logged(&stage, "warning");
-    if (lines > 2 + c->lasts / HOUR)
-        stage_fail(&stage, "it is told too often");
+    if (lines > 2 + c->lasts / HOUR || lines < (c->told ? 1 + c->lasts / HOUR / 2 : 0))
+        stage_fail(&stage, "it is told too often, or too seldom");
     trap_mend(trap);
     stage_await_taken(&stage, c->within, 1);
+    stage_pass(&stage, MINUTE);
+    if (stage_logged(&stage, "collecting again, after") != c->told)
+        stage_fail(&stage, "its end is told too often, or not");
     /* All the while it was nobody else's trouble. */
     assert_int_equal(other->connections, 1);
     trap_deliver(other, "INBOX", "second");
