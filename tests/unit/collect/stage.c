@@ -134,16 +134,17 @@ void stage_fail(struct stage *stage, const char *why)
  * called nobody. True: it holds. */
 static bool stage_run(struct stage *stage, bool (*holds)(struct stage *stage))
 {
-    for (;;) {
-        bool outside = net_loop_outside(stage->loop) || wire_is_busy();
-        if (holds && holds(stage))
-            return true;
+    while (!holds || !holds(stage)) {
         if (net_loop_step(stage->loop))
             continue;
-        if (!outside)
+        bool busy = net_loop_outside(stage->loop) || wire_is_busy();
+        if (net_loop_step(stage->loop))
+            continue;
+        if (!busy)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = STAGE_BREATH}, NULL);
     }
+    return true;
 }
 
 void stage_settle(struct stage *stage)
