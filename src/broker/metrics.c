@@ -1,7 +1,6 @@
 #include "broker/metrics.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,12 +238,16 @@ static void metrics_add_bucket(struct buf *out, const struct broker_channel_coun
 
 static void metrics_render_sizes(struct buf *out, const struct broker_channel_counts *counts)
 {
+    /* As the usual broker spells them: they are names. */
+    static const char *const limits[BROKER_METRICS_BUCKETS] = {
+        "1024.0",       "2048.0",       "4096.0",       "8192.0",   "16384.0",
+        "32768.0",      "65536.0",      "131072.0",     "262144.0", "524288.0",
+        "1.048576e+06", "2.097152e+06", "4.194304e+06",
+    };
     uint64_t sum = 0;
     for (size_t i = 0; i < BROKER_METRICS_BUCKETS; i++) {
-        char le[24];
-        snprintf(le, sizeof le, "%zu.0", (size_t)METRICS_FIRST_BUCKET << i);
         sum += counts->buckets[i];
-        metrics_add_bucket(out, counts, le, sum);
+        metrics_add_bucket(out, counts, limits[i], sum);
     }
     metrics_add_bucket(out, counts, "+Inf", counts->published);
     broker_metrics_value(out, "broker_receive_publish_size_count",
