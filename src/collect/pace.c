@@ -296,7 +296,7 @@ static void pace_login_over(struct pace_host *host)
 /* Asks one holder for each that waits, the longest connected first. */
 static void pace_ask(struct pace_host *host)
 {
-    if (!pace_host_full(host))
+    if (!pace_host_full(host) || pace_list_empty(&host->waiting))
         return;
     for (struct pace_ticket *ticket = host->holding.head.following; ticket != &host->holding.head;
          ticket = ticket->following) {
@@ -324,8 +324,7 @@ void pace_logged_in(struct pace_ticket *ticket)
     ticket->state = PACE_HOLDING;
     pace_list_add(&host->holding, ticket);
     pace_login_over(host);
-    if (!pace_list_empty(&host->waiting))
-        pace_ask(host);
+    pace_ask(host);
 }
 
 void pace_release(struct pace_ticket *ticket)
@@ -344,6 +343,8 @@ void pace_release(struct pace_ticket *ticket)
         pace_login_over(host);
     else
         pace_host_look(host);
+    /* There may be more than the rule allows by now: then one that goes makes no room yet. */
+    pace_ask(host);
 }
 
 bool pace_host_idle_proven(const struct pace_host *host)

@@ -131,6 +131,33 @@ static void test_connections_per_host(void **state)
     }
 }
 
+/* More connections are used as soon as somebody comes back for one; fewer are not taken from who
+ * has them before somebody else waits. */
+static void test_rules_change(void **state)
+{
+    (void)state;
+    static const struct pace_rule few = {.connections = 1}, more = {.connections = 5};
+    begin_ruled(7, &few);
+    stage_start(&stage);
+    stage_settle(&stage);
+    assert_int_equal(sum_of_open(&stage), 1);
+    collector_set_rules(stage.collector, &more, 1);
+    stage_pass(&stage, MINUTE);
+    assert_int_equal(sum_of_open(&stage), 5);
+    collector_set_rules(stage.collector, &few, 1);
+    stage_settle(&stage);
+    assert_int_equal(sum_of_open(&stage), 5);
+    for (size_t j = 0; j < stage.trap_count; j++)
+        stage_mail(&stage, stage.traps[j], 1, 0);
+    connections_max = 5;
+    stage_await(&stage, 2 * MINUTE + 10 * SECOND, has_taken_within_limit);
+    stage_pass(&stage, 2 * MINUTE);
+    stage_settle(&stage);
+    assert_int_equal(sum_of_open(&stage), 1);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
 static unsigned sum_of_logins(const struct stage *of)
 {
     unsigned logins = 0;
@@ -171,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_connections_per_host),
+        cmocka_unit_test(test_rules_change),
         cmocka_unit_test(test_logins_per_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,16 +102,23 @@ static void test_away_when_bodies_come(void **state)
     end(SOON, 1, 1);
 }
 
-/* In the middle of the third of five: what is there of it is dropped, and so is its rest. */
-static void test_away_in_mid_body(void **state)
+/* It goes in the middle of the third of five. */
+static struct trap *begin_in_mid_body(void)
 {
-    (void)state;
     struct trap *trap = begin("IDLE UIDPLUS ESEARCH", 5, 5000);
     trap_fault(trap, (struct trap_fault){
                          .on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)\r\n* 4", .times = 1});
     stage_start(&stage);
     stage_await_taken(&stage, SOON, 2);
     fake_sink_lose(&stage.sink);
+    return trap;
+}
+
+/* What is there of it is dropped, and so is its rest. */
+static void test_away_in_mid_body(void **state)
+{
+    (void)state;
+    struct trap *trap = begin_in_mid_body();
     stage_pass(&stage, MINUTE);
     assert_int_equal(stage.sink.taken_count, 2);
     trap_go_on(trap);
@@ -126,12 +133,7 @@ static void test_away_in_mid_body(void **state)
 static void test_away_and_back_in_mid_body(void **state)
 {
     (void)state;
-    struct trap *trap = begin("IDLE UIDPLUS ESEARCH", 5, 5000);
-    trap_fault(trap, (struct trap_fault){
-                         .on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)\r\n* 4", .times = 1});
-    stage_start(&stage);
-    stage_await_taken(&stage, SOON, 2);
-    fake_sink_lose(&stage.sink);
+    struct trap *trap = begin_in_mid_body();
     stage_settle(&stage);
     fake_sink_return(&stage.sink);
     stage_settle(&stage);
@@ -228,14 +230,16 @@ static void test_slow(void **state)
 /* --- another -----------------------------------------------------------------------------------
  */
 
-/* The first has taken `taken` of 20, and holds others or not; the second takes the rest. */
-static void run_exchange(bool cut, size_t taken)
+/* The first has taken `taken` of 20, and holds others or not; the second takes the rest, when it is
+ * there. `cut`: the third one is on its way. */
+static void run_exchange(bool cut, bool away, size_t taken)
 {
     static struct fake_sink other;
     struct trap *trap = begin("IDLE UIDPLUS ESEARCH", 20, 5000);
     fake_sink_init(&other, stage.loop);
     stage.sink.slow = SECOND;
-    if (cut) /* the third one is on its way */
+    other.down = away;
+    if (cut)
         trap_fault(trap, (struct trap_fault){
                              .on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)\r\n* 4", .times = 1});
     stage_start(&stage);
@@ -246,6 +250,9 @@ static void run_exchange(bool cut, size_t taken)
     if (cut)
         trap_go_on(trap);
     stage_mail(&stage, trap, 1, 0);
+    stage_pass(&stage, MINUTE);
+    assert_int_equal(other.taken_count > 0, !away);
+    fake_sink_return(&other);
     stage_pass(&stage, MINUTE);
     assert_int_equal(stage.sink.taken_count, taken);
     /* Nothing twice: they are told apart by their numbers. */
@@ -266,8 +273,10 @@ static void test_another(void **state)
     (void)state;
     static const size_t taken[] = {1, 7, 19, 20};
     for (size_t i = 0; i < COUNT(taken); i++)
-        run_exchange(false, taken[i]);
-    run_exchange(true, 1);
+        for (int away = 0; away < 2; away++)
+            run_exchange(false, away, taken[i]);
+    run_exchange(true, false, 1);
+    run_exchange(true, true, 1);
 }
 
 int main(void)
