@@ -185,6 +185,17 @@ void stage_pass(struct stage *stage, msec_t by)
 /* What stage_await() is to see; there is one stage at a time. */
 static size_t awaited;
 
+static bool stage_has_offered(struct stage *stage)
+{
+    return stage->sink.offered >= awaited;
+}
+
+void stage_await_offered(struct stage *stage, msec_t within, size_t count)
+{
+    awaited = count;
+    stage_await(stage, within, stage_has_offered);
+}
+
 static bool stage_has_taken(struct stage *stage)
 {
     return stage->sink.taken_count >= awaited;

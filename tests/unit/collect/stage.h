@@ -68,7 +68,9 @@ void stage_pass(struct stage *stage, msec_t by);
 /* What can happen now does; the clock does not jump. */
 void stage_settle(struct stage *stage);
 
-/* The sink takes `count` mails in all within this time. */
+/* The sink is offered `count` mails in all within this time. */
+void stage_await_offered(struct stage *stage, msec_t within, size_t count);
+/* It takes `count` mails in all within this time. */
 void stage_await_taken(struct stage *stage, msec_t within, size_t count);
 /* All traps have this many connections in IDLE. */
 void stage_await_idling(struct stage *stage, msec_t within, unsigned each);

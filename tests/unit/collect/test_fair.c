@@ -5,19 +5,6 @@
 #include <string.h>
 
 static struct stage stage;
-static size_t expected;
-
-static bool has_offered(struct stage *of)
-{
-    return of->sink.offered >= expected;
-}
-
-static void await_offered(size_t count)
-{
-    expected = count;
-    stage_await(&stage, HOUR, has_offered);
-}
-
 /* --- a backlog beside new mail ------------------------------------------------------------------
  */
 
@@ -50,12 +37,12 @@ static void run_backlog_case(const struct backlog_case *c)
     stage_start(&stage);
     size_t worst = 0;
     for (size_t i = 0; i < NEW; i++) {
-        await_offered(100 * (i + 1));
+        stage_await_offered(&stage, HOUR, 100 * (i + 1));
         size_t before = stage.sink.offered;
         snprintf(body, sizeof body, "%zu in other:", stage.mailed);
         stage_mail(&stage, other, 1, 0);
         while (fake_sink_place(&stage.sink, body) == SIZE_MAX)
-            await_offered(stage.sink.offered + 1);
+            stage_await_offered(&stage, HOUR, stage.sink.offered + 1);
         size_t place = fake_sink_place(&stage.sink, body) - before;
         worst = place > worst ? place : worst;
     }

@@ -9,19 +9,6 @@ enum {
 };
 
 static struct stage stage;
-static size_t expected;
-
-static bool all_offered(struct stage *of)
-{
-    return of->sink.offered >= expected;
-}
-
-static void await_offered(size_t count)
-{
-    expected = count;
-    stage_await(&stage, SOON, all_offered);
-}
-
 static struct trap *begin(const char *caps)
 {
     stage_init(&stage);
@@ -41,7 +28,7 @@ static void test_while_the_broker_is_silent(void **state)
     stage.sink.holds = true;
     for (size_t i = 0; i < COUNT(bodies); i++) {
         trap_deliver(trap, "INBOX", bodies[i]);
-        await_offered(i + 1);
+        stage_await_offered(&stage, SOON, i + 1);
         stage_await_idling(&stage, SOON, 1);
         assert_int_equal(stage.sink.taken_count, 0);
     }
@@ -70,7 +57,7 @@ static void test_a_server_that_cries_news(void **state)
     stage.sink.holds = true;
     trap_fault(trap, (struct trap_fault){.on = "UID SEARCH", .act = TRAP_CALL, .call = cry});
     trap_deliver(trap, "INBOX", bodies[0]);
-    await_offered(1);
+    stage_await_offered(&stage, SOON, 1);
     stage_pass(&stage, 2 * SECOND);
     assert_in_range(trap_count(trap, "UID SEARCH"), 1, 30);
     trap_mend(trap);

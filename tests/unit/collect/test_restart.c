@@ -142,13 +142,6 @@ static void test_killed_at_a_command(void **state)
         }
 }
 
-static size_t expected;
-
-static bool has_offered(struct stage *of)
-{
-    return of->sink.offered >= expected;
-}
-
 /* With all of them at the sink, which has taken `taken` of them. */
 static void test_killed_with_mails_at_the_sink(void **state)
 {
@@ -158,9 +151,8 @@ static void test_killed_with_mails_at_the_sink(void **state)
             struct trap *trap = begin(&ways[i]);
             stage.sink.slow = taken ? SECOND : 0;
             stage.sink.holds = !taken;
-            expected = COUNT(bodies);
             stage_start(&stage);
-            stage_await(&stage, MINUTE, has_offered);
+            stage_await_offered(&stage, MINUTE, COUNT(bodies));
             stage_await_taken(&stage, MINUTE, taken);
             stage.sink.holds = false;
             stage.sink.slow = 0;

@@ -9,8 +9,6 @@ enum {
 };
 
 static struct stage stage;
-static size_t expected;
-
 static struct trap *begin(const char *caps, size_t mails, size_t size)
 {
     stage_init(&stage);
@@ -31,17 +29,6 @@ static void end(msec_t within, unsigned connections, unsigned warnings)
     if (stage_logged(&stage, "warning") != warnings || stage_logged(&stage, "overlooked"))
         stage_fail(&stage, "the log tells another story");
     stage_release(&stage);
-}
-
-static bool has_offered(struct stage *of)
-{
-    return of->sink.offered >= expected;
-}
-
-static void await_offered(size_t count)
-{
-    expected = count;
-    stage_await(&stage, MINUTE, has_offered);
 }
 
 /* --- away --------------------------------------------------------------------------------------
@@ -148,7 +135,7 @@ static void test_away_with_mails(void **state)
     struct trap *trap = begin("IDLE UIDPLUS ESEARCH", 10, 0);
     stage.sink.holds = true;
     stage_start(&stage);
-    await_offered(10);
+    stage_await_offered(&stage, MINUTE, 10);
     stage_pass(&stage, 10 * MINUTE);
     fake_sink_lose(&stage.sink);
     stage_pass(&stage, 10 * MINUTE);
@@ -166,7 +153,7 @@ static void test_away_with_mails_of_a_lost_connection(void **state)
     struct trap *trap = begin("IDLE UIDPLUS ESEARCH", 10, 0);
     stage.sink.holds = true;
     stage_start(&stage);
-    await_offered(10);
+    stage_await_offered(&stage, MINUTE, 10);
     stage_pass(&stage, 2 * MINUTE);
     trap_cut_off(trap, true);
     stage_pass(&stage, MINUTE);
