@@ -15,8 +15,8 @@ const char sim_control_help[] =
     "Commands on standard input, each answered by one line: \"ok …\" or \"no REASON\". BOX is\n"
     "box1 and so on. The server ends when its standard input does.\n"
     "  stat [BOX]               what was counted, as name=value; of BOX its INBOX\n"
-    "  wait NAME N [SECONDS]    answers when that count of `stat` is at least N; \"no\" after\n"
-    "                           SECONDS (60)\n"
+    "  wait NAME N [SECONDS]    answers when that count of `stat` is at least N, or with -N at\n"
+    "                           most N; \"no\" after SECONDS (60)\n"
     "  mail BOX [COUNT]         new mail; answers BOX, the last UID, the monotonic clock in ns\n"
     "                           as the EXISTS was written, and to how many connections\n"
     "  rate N COUNT             COUNT new mails at random boxes, N a second; 0 0 stops\n"
@@ -47,6 +47,7 @@ struct sim_control {
     struct net_timer *patience;
     const uint64_t *awaited; /* a count of `stat`, or NULL */
     uint64_t wanted;
+    bool at_most; /* else at least */
 };
 
 struct sim_count {
@@ -133,11 +134,12 @@ static void sim_control_next(struct sim_control *control)
 static void sim_control_counted(void *ctx)
 {
     struct sim_control *control = ctx;
-    if (!control->awaited || *control->awaited < control->wanted)
+    const uint64_t *count = control->awaited;
+    if (!count || (control->at_most ? *count > control->wanted : *count < control->wanted))
         return;
     control->awaited = NULL;
     net_timer_stop(control->patience);
-    printf("ok %llu\n", (unsigned long long)control->wanted);
+    printf("ok %llu\n", (unsigned long long)*count);
     sim_control_next(control);
 }
 
@@ -156,6 +158,9 @@ static bool sim_control_wait(struct sim_control *control, char *rest)
     for (unsigned i = 0; i < SIM_COUNTS; i++)
         if (strcmp(name, sim_counts[i].name) == 0)
             control->awaited = sim_count_of(control->sim, &sim_counts[i]);
+    rest += strspn(rest, " ");
+    control->at_most = *rest == '-';
+    rest += control->at_most;
     if (!sim_control_number(&rest, 0, UINT64_MAX, 1, &wanted) ||
         !sim_control_number(&rest, 1, SIM_WAIT_MOST, SIM_WAIT, &seconds))
         control->awaited = NULL;

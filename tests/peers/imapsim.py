@@ -65,3 +65,5 @@ class Simulator:
         finally:
             self.process.kill()
             self.process.stdout.close()
+
+    close = stop

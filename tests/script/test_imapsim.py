@@ -251,6 +251,7 @@ def test_faults(simulate):
     simulator.login("box1").logout()
     for raw in (plain, *raws):
         raw.close()
+    assert simulator.ask("wait connected -0") == "0"
 
 
 def test_frozen_server_says_no_word(simulate):
