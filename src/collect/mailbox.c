@@ -296,3 +296,26 @@ bool mailbox_trusts_idle(const struct mailbox *mailbox)
 {
     return !mailbox->unannounced && pace_host_idle_proven(mailbox->host);
 }
+
+void mailbox_notified(struct mailbox *mailbox)
+{
+    mailbox->unnotified = 0;
+    mailbox->notified = true;
+}
+
+void mailbox_not_notified(struct mailbox *mailbox, struct mailbox_folder *folder)
+{
+    if (++mailbox->unnotified == MAILBOX_UNANNOUNCED)
+        log_info(&folder->folder.scope, "mail comes that the server does not tell of by NOTIFY: "
+                                        "the folder is watched without");
+}
+
+bool mailbox_may_notify(const struct mailbox *mailbox)
+{
+    return mailbox->unnotified < MAILBOX_UNANNOUNCED;
+}
+
+bool mailbox_trusts_notify(const struct mailbox *mailbox)
+{
+    return mailbox->notified && !mailbox->unnotified;
+}

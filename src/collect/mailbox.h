@@ -42,6 +42,8 @@ struct mailbox {
     struct watch first;
     struct watch *more;   /* further connections */
     unsigned unannounced; /* looks since IDLE last told that found what it had not told of */
+    unsigned unnotified;  /* the same of NOTIFY and folders that are not open */
+    bool notified;        /* NOTIFY has told of mail */
     bool stopping;
     struct err *told; /* the trouble that was told last, in the log … */
     msec_t told_at;
@@ -81,7 +83,14 @@ void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const stru
 void mailbox_announced(struct mailbox *mailbox);
 /* A look found what was overlooked, or should have been told of. */
 void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder);
-/* Is IDLE relied upon? */
+/* NOTIFY told of mail in a folder that is not open. */
+void mailbox_notified(struct mailbox *mailbox);
+/* A folder that is not open had mail that NOTIFY had not told of. */
+void mailbox_not_notified(struct mailbox *mailbox, struct mailbox_folder *folder);
+/* Or does that happen so often that NOTIFY is better given up? */
+bool mailbox_may_notify(const struct mailbox *mailbox);
+/* Are IDLE, and NOTIFY for the folders that are not open, relied upon? */
 bool mailbox_trusts_idle(const struct mailbox *mailbox);
+bool mailbox_trusts_notify(const struct mailbox *mailbox);
 
 #endif

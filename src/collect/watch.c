@@ -228,7 +228,10 @@ static void watch_begin(struct watch *watch)
 {
     watch->trouble = false;
     watch->caught_up = watch->yield = watch->round = watch->rounding = false;
-    watch->notified = watch->notify_refused = false;
+    watch->notified = watch->notified_now = watch->notify_refused = false;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i))
+            watch_folder(watch, i)->listened = false;
     watch->idle_refused = false;
     watch->idle_short = 0;
     watch->round_at = watch_now(watch) + watch_spread(watch_account(watch)->poll_interval);

@@ -63,8 +63,9 @@ struct watch {
     struct mailbox_folder *home;    /* NULL: not chosen yet; of a second connection: its only one */
     uint32_t command;               /* LIST, NOTIFY or IDLE that is on its way */
     bool listed_plain;
-    bool caught_up; /* all its folders were looked at on this connection */
-    bool notified;  /* NOTIFY stands: other folders are told of */
+    bool caught_up;    /* all its folders were looked at on this connection */
+    bool notified;     /* NOTIFY stands: other folders are told of */
+    bool notified_now; /* … but of what came before it, the round that is under way tells */
     bool notify_refused;
     bool idle_refused;   /* it was announced, but does not work */
     bool idle_asked;     /* DONE was due to us, not the server's own end of IDLE */

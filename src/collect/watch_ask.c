@@ -7,12 +7,22 @@
 #include "base/text.h"
 #include "collect/watch_impl.h"
 
-/* Is STATUS the way to know of this folder? */
+/* Is STATUS a way to know of this folder? NOTIFY does not change that: it may tell of some mail,
+ * and not of other. Dovecot tells of what came by itself, not of what a mail system puts into a
+ * Maildir. */
 static bool watch_asks(const struct watch *watch, const struct mailbox_folder *folder)
 {
     return folder->watch == watch && folder != watch->current &&
-           folder_name_resolved(&folder->called) &&
-           (!watch->notified || folder->folder.state == FOLDER_FAILED);
+           folder_name_resolved(&folder->called);
+}
+
+/* Where NOTIFY tells, asking is to make sure. */
+static msec_t watch_round_span(const struct watch *watch)
+{
+    const struct collect_account *account = watch_account(watch);
+    bool told = watch->notified && mailbox_trusts_notify(watch->mailbox);
+    return told && account->idle_refresh > account->poll_interval ? account->idle_refresh
+                                                                  : account->poll_interval;
 }
 
 bool watch_needs_round(const struct watch *watch)
@@ -25,6 +35,7 @@ bool watch_needs_round(const struct watch *watch)
 
 static void watch_round_over(struct watch *watch)
 {
+    watch->notified_now = false;
     watch_enter(watch, WATCH_WORKING);
     watch_next(watch);
 }
@@ -45,7 +56,7 @@ void watch_ask(struct watch *watch)
 
 void watch_begin_round(struct watch *watch)
 {
-    watch->round_at = watch_now(watch) + watch_spread(watch_account(watch)->poll_interval);
+    watch->round_at = watch_due(watch_now(watch), watch_round_span(watch));
     watch->rounding = true;
     if (watch_needs_list(watch))
         watch_list(watch);
@@ -86,6 +97,20 @@ static bool watch_is_changed(struct mailbox_folder *folder, const struct imap_re
     return changed;
 }
 
+/* There is news of a folder that is not open. Who told? During a round it may have been either. */
+static void watch_heard(struct watch *watch, struct mailbox_folder *folder,
+                        const struct imap_response *said)
+{
+    if (!watch->notified || said->uidvalidity != folder->folder.uidvalidity)
+        return;
+    if (watch->state != WATCH_ROUND)
+        mailbox_notified(watch->mailbox);
+    else if (!watch->notified_now)
+        mailbox_not_notified(watch->mailbox, folder);
+    if (!mailbox_may_notify(watch->mailbox))
+        watch_lose_notify(watch);
+}
+
 void watch_status(struct watch *watch, const struct imap_response *response)
 {
     struct mailbox_folder *folder = watch_find(watch, response->name);
@@ -98,6 +123,7 @@ void watch_status(struct watch *watch, const struct imap_response *response)
         return;
     if (!watch_is_changed(folder, response))
         return;
+    watch_heard(watch, folder, response);
     folder->listened = false;
     watch_want(folder, FOLDER_LOOK_AGAIN);
 }
@@ -145,7 +171,8 @@ static bool watch_has_others(const struct watch *watch)
 bool watch_may_notify(const struct watch *watch)
 {
     return watch->primary && !watch->notified && !watch->notify_refused &&
-           watch_has_cap(watch, IMAP_CAP_NOTIFY) && watch_has_others(watch);
+           watch_has_cap(watch, IMAP_CAP_NOTIFY) && mailbox_may_notify(watch->mailbox) &&
+           watch_has_others(watch);
 }
 
 void watch_ask_notify(struct watch *watch)
@@ -168,6 +195,7 @@ void watch_lose_notify(struct watch *watch)
     watch->notified = false;
     watch->notify_refused = true;
     watch->round_at = watch_now(watch);
+    watch->caught_up = false; /* that other connections would be of use is known only now */
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i) && watch_folder(watch, i) != watch->current)
             watch_folder(watch, i)->listened = false;
@@ -183,7 +211,7 @@ void watch_notified(struct watch *watch, const struct imap_event *event)
         return;
     }
     watch_ask(watch);
-    watch->notified = true;
+    watch->notified = watch->notified_now = true;
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i))
             watch_folder(watch, i)->listened = true;

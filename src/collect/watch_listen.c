@@ -100,12 +100,12 @@ static void watch_sweep(struct watch *watch)
             watch_want(watch_folder(watch, i), FOLDER_LOOK_ALL);
 }
 
-/* One that would be due before the next renewal is done with this one. */
-static bool watch_may_sweep(const struct watch *watch)
+/* What would be due before the next renewal is done with this one. */
+static bool watch_is_due_now(const struct watch *watch, msec_t at)
 {
     msec_t now = watch_now(watch);
     msec_t ahead = watch_is_due(now, watch->refresh_at) ? now - watch->idle_since : 0;
-    return watch_is_due(now + ahead, watch->sweep_at);
+    return watch_is_due(now + ahead, at);
 }
 
 /* Awake: nothing is in flight. What is it that it was woken for? */
@@ -115,14 +115,14 @@ static void watch_awake(struct watch *watch, bool rested)
     struct mailbox_folder *current = watch->current;
     bool free = watch_is_free(watch);
     watch_enter(watch, WATCH_WORKING);
-    if (free && watch_may_sweep(watch))
+    if (free && watch_is_due_now(watch, watch->sweep_at))
         watch_sweep(watch);
     else if (watch_is_due(now, watch->refresh_at) && current && free &&
              (rested || !mailbox_trusts_idle(watch->mailbox)))
         watch_want(current, FOLDER_LOOK_AGAIN);
     else if (watch_is_due(now, watch->refresh_at) && rested)
         imap_session_noop(watch->connection.session); /* to stay alive */
-    watch->round = watch_is_due(now, watch->round_at) && watch_needs_round(watch);
+    watch->round = watch_is_due_now(watch, watch->round_at) && watch_needs_round(watch);
     if (current)
         folder_proceed(&current->folder, true);
     if (!imap_session_pending(watch->connection.session))

@@ -96,6 +96,14 @@ static const struct watched_case watched_cases[] = {
      .within = {POLL, POLL},
      .max_connections = 2,
      .connections = 2},
+    {.name = "NOTIFY is accepted, and tells nothing",
+     .caps = notify_caps,
+     .folders = {"INBOX", "\\Junk"},
+     .boxes = {"INBOX", "Spam"},
+     .within = {SOON, POLL},
+     .max_connections = 2,
+     .connections = 2,
+     .fault = {.on = "NOTIFY", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}},
     {.name = "NOTIFY is announced, and refused",
      .caps = notify_caps,
      .folders = {"INBOX", "\\Junk"},
@@ -218,6 +226,28 @@ static void overflow(struct stage *stage, struct trap *trap)
     trap_say(trap, "* OK [NOTIFICATIONOVERFLOW] too much\r\n");
 }
 
+/* It tells of some mail only, as Dovecot does where a mail system writes into a Maildir. */
+static void test_notify_falls_silent(void **state)
+{
+    (void)state;
+    static const msec_t within[] = {SOON, 6 * MINUTE, POLL, SOON};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = add_trap(&stage, notify_caps, inbox_and_more);
+    trap->account.max_connections = 2;
+    trap_add_box(trap, "more", "");
+    stage_start(&stage);
+    for (size_t i = 0; i < COUNT(within); i++) {
+        /* So that it waits at home again. */
+        stage_pass(&stage, 2 * MINUTE);
+        deliver_round(&stage, trap, more_box, &within[i]);
+        for (struct trap_conn *conn = trap->conns; conn; conn = conn->next)
+            if (conn->notify)
+                conn->notify[0] = '\0';
+    }
+    stage_release(&stage);
+}
+
 static void test_notify_given_up(void **state)
 {
     (void)state;
@@ -240,7 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_watched),           cmocka_unit_test(test_folder_appears),
         cmocka_unit_test(test_folder_made_again), cmocka_unit_test(test_renumbered),
-        cmocka_unit_test(test_notify_given_up),
+        cmocka_unit_test(test_notify_given_up),   cmocka_unit_test(test_notify_falls_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
