@@ -1,5 +1,6 @@
 """Durable subscriptions: what is confirmed is on disk, whatever is killed, and comes in order."""
 import collections
+import json
 import os
 import random
 import resource
@@ -10,6 +11,8 @@ import threading
 
 import pytest
 
+from peers.collector import Run
+from peers.fixtures import imap, spam  # noqa: F401
 from peers.hpfeeds import ACCOUNTS, ERROR, Broker, Client, Subscriber
 
 DURABLE = ["--durable", "reader=spam.mails"]
@@ -54,8 +57,8 @@ def publish(port, payloads):
 class Reader(Client):
     """The durable subscriber: it asks for nothing but the channel."""
 
-    def __init__(self, port):
-        super().__init__(port, "reader", "readersecret")
+    def __init__(self, port, ca=None):
+        super().__init__(port, "reader", "readersecret", ca)
         self.subscribe("spam.mails")
 
     def take(self, count):
@@ -305,3 +308,62 @@ def test_disk_that_is_full(start, tmp_path):
     broker = start()
     assert Reader(broker.port).take(2) == [b"kept", b"kept, too"]
     assert ACCOUNTS["reader"]["pubchans"] == []
+
+
+def test_tls(start, certs):
+    """What is acknowledged is known through TLS, too: an end in good order doubles nothing, a reset
+    loses nothing."""
+    tls = (certs.cert, certs.key)
+    broker = start(tls=tls)
+
+    def publish_tls(payloads):
+        writer = Client(broker.port, "writer", "writersecret", certs.ca)
+        writer.subscribe("confirm.writer")
+        for payload in payloads:
+            writer.publish("spam.mails", payload)
+        writer.publish("confirm.writer", b"marker")
+        assert writer.message()[2] == b"marker"
+
+    publish_tls(numbers(0, 1000))
+    reader = Reader(broker.port, certs.ca)
+    assert reader.take(10) == numbers(0, 10)
+    reader.die()
+    reader = Reader(broker.port, certs.ca)
+    assert reader.take(1000) == numbers(0, 1000)
+    reader.socket.unwrap().close()
+    publish_tls([b"next"])
+    assert Reader(broker.port, certs.ca).take(1) == [b"next"]
+
+
+def test_all_are_killed_and_every_mail_arrives(start, imap, tmp_path):  # noqa: F811
+    """The backend is away; broker and collector are killed at any moment, again and again, and
+    started again; the backend comes back: it gets every mail. `echo` is found by itself."""
+    dice = random.Random(os.urandom(8))
+    mails = spam(400, 20000)
+    server = imap(mails)
+    broker = start()
+    port = broker.port
+    feed = {"broker": "127.0.0.1", "port": port, "identity": "writer", "secret": "writersecret",
+            "channels": ["spam.mails"]}
+    trap = {"username": "trap", "password": "secret", "protocol": "imap", "host": "127.0.0.1",
+            "port": server.port, "tls": "none"}
+    for _ in range(6):
+        collector = Run(tmp_path / "collector", feed, [trap])
+        victims = [collector.kill, lambda: broker.process.popen.send_signal(signal.SIGKILL)]
+        dice.shuffle(victims)
+        killers = [threading.Timer(0.1 + dice.random() * 0.7, victim) for victim in victims]
+        for killer in killers:
+            killer.start()
+        for killer in killers:
+            killer.join()
+        collector.process.communicate()
+        broker = start(port=port)
+    result = Run(tmp_path / "collector", feed, [trap]).wait()
+    assert result.code == 0, result.err
+    assert "echo" in result.err
+    broker = start(port=port)
+    wanted, got = set(mails), set()
+    reader = Reader(port)
+    while wanted - got:
+        got.add(json.loads(reader.message()[2])["msg"].encode())
+    assert got == wanted
