@@ -106,15 +106,17 @@ class ImapServer:
 
     def deliver_to(self, maildir, mails):
         """As mail systems do: a mail is there whole, or not at all."""
+        written = []
         for mail in mails:
-            name = f"{1700000000}.M{next(self._delivered)}P2.test"
-            (maildir / "tmp" / name).write_bytes(mail)
-            self.give_away(maildir / "tmp" / name)
-            (maildir / "tmp" / name).rename(maildir / "new" / name)
+            written.append(maildir / "tmp" / f"{1700000000}.M{next(self._delivered)}P2.test")
+            written[-1].write_bytes(mail)
+        self.give_away(*written)
+        for path in written:
+            path.rename(maildir / "new" / path.name)
 
     def give_away(self, *paths):
         """Hands files and folders over to self.owner, where that is another user."""
-        if os.geteuid() == 0:
+        if paths and os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"{self.owner.pw_uid}:{self.owner.pw_gid}", *paths],
                            check=True)
 
