@@ -5,6 +5,7 @@ import pytest
 
 from peers import scripted_broker, scripted_imap
 from peers.collector import LiveRun, Run
+from peers.hpfeeds import Broker
 
 
 def spam(count, size=0, who="trap"):
@@ -24,6 +25,21 @@ def hpfeeds():
     broker = scripted_broker.Broker()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def start_broker(tmp_path):
+    """start_broker(options=…, tls=…, accounts=…): the project's broker, gone after the test, however
+    that ends."""
+    started = []
+
+    def start_one(**kwargs):
+        started.append(Broker(tmp_path / f"broker{len(started)}", **kwargs))
+        return started[-1]
+
+    yield start_one
+    for broker in started:
+        broker.stop()
 
 
 @pytest.fixture

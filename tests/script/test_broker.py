@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Broker, Client, Subscriber
+from peers.fixtures import start_broker as start  # noqa: F401
+from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber
 from peers.process import program
 
 UNSUBSCRIBE = 5
@@ -51,20 +52,6 @@ class Stranger(Client):
 
     def auth(self, ident, secret):
         return frame(AUTH, string(ident), hashlib.sha1(self.nonce + secret.encode()).digest())
-
-
-@pytest.fixture
-def start(tmp_path):
-    """start(options=…, tls=…): a broker that is gone after the test, however that ends."""
-    started = []
-
-    def start_one(**kwargs):
-        started.append(Broker(tmp_path / f"broker{len(started)}", **kwargs))
-        return started[-1]
-
-    yield start_one
-    for broker in started:
-        broker.stop()
 
 
 def to_end(client):

@@ -15,22 +15,9 @@ import urllib.request
 
 import pytest
 
-from peers.hpfeeds import ACCOUNTS, ERROR, Broker, Client, Subscriber
+from peers.fixtures import start_broker as start  # noqa: F401
+from peers.hpfeeds import ACCOUNTS, ERROR, Client, Subscriber
 from peers.process import Process, program
-
-
-@pytest.fixture
-def start(tmp_path):
-    """start(…): a broker that is gone after the test, however that ends."""
-    started = []
-
-    def start_one(**kwargs):
-        started.append(Broker(tmp_path / f"broker{len(started)}", **kwargs))
-        return started[-1]
-
-    yield start_one
-    for broker in started:
-        broker.stop()
 
 
 class Bare:
