@@ -82,15 +82,24 @@ static int daemon_add_sqlite(struct daemon *daemon, const char *auth, struct err
     return result;
 }
 
-static int daemon_add_auth(struct daemon *daemon, const char *auth, struct err *err)
+static bool daemon_is_json(const char *auth)
 {
     size_t len = strlen(auth);
+    return len >= 5 && !strcmp(auth + len - 5, ".json");
+}
+
+/* *databases: there is one, whose accounts are not counted. */
+static int daemon_add_auth(struct daemon *daemon, const char *auth, bool *databases,
+                           struct err *err)
+{
     if (!strcmp(auth, "env"))
         return broker_accounts_add_env(daemon->accounts, environ, err);
-    if (len < 5 || strcmp(auth + len - 5, ".json") != 0)
-        return daemon_add_sqlite(daemon, auth, err);
-    daemon_warn_readable(auth);
-    return broker_accounts_add_json(daemon->accounts, auth, err);
+    if (daemon_is_json(auth)) {
+        daemon_warn_readable(auth);
+        return broker_accounts_add_json(daemon->accounts, auth, err);
+    }
+    *databases = true;
+    return daemon_add_sqlite(daemon, auth, err);
 }
 
 static int daemon_load_accounts(struct daemon *daemon)
@@ -98,15 +107,11 @@ static int daemon_load_accounts(struct daemon *daemon)
     bool databases = false;
     daemon->accounts = broker_accounts_new(daemon->loop);
     for (size_t i = 0; i < daemon->options.auth_count; i++) {
-        const char *auth = daemon->options.auths[i];
-        size_t len = strlen(auth);
         struct err err;
-        if (daemon_add_auth(daemon, auth, &err)) {
+        if (daemon_add_auth(daemon, daemon->options.auths[i], &databases, &err)) {
             log_error(NULL, "%s", err.text);
             return DAEMON_EXIT_CONFIG;
         }
-        databases = databases ||
-                    (strcmp(auth, "env") != 0 && (len < 5 || strcmp(auth + len - 5, ".json") != 0));
     }
     size_t count = broker_accounts_count(daemon->accounts);
     if (!count && !databases)
