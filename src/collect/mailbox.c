@@ -135,6 +135,9 @@ void mailbox_take_back(struct mailbox *mailbox, struct watch *watch)
         if (folder->watch != watch)
             continue;
         folder->watch = &mailbox->first;
+        /* One that cannot be worked on the first one asks about in its rounds. */
+        if (folder->folder.state == FOLDER_FAILED)
+            continue;
         folder->want =
             folder->folder.state == FOLDER_CAUGHT_UP ? FOLDER_LOOK_AGAIN : FOLDER_LOOK_ALL;
     }

@@ -35,6 +35,7 @@ struct pace_host {
     char *trouble; /* told last … */
     msec_t told_at;
     struct pace_list waiting;
+    struct pace_list waiting_further;
     struct pace_list holding;
     struct net_timer *due;  /* waits for next_login */
     struct pace_host *next; /* in the ring of those who may have a grant; NULL: is not in it */
@@ -107,10 +108,15 @@ static bool pace_host_full(const struct pace_host *host)
     return host->connections_max && host->connections >= host->connections_max;
 }
 
+static bool pace_host_has_waiting(const struct pace_host *host)
+{
+    return !pace_list_empty(&host->waiting) || !pace_list_empty(&host->waiting_further);
+}
+
 static bool pace_host_may_begin(const struct pace_host *host)
 {
     unsigned share = host->pace->logins_max / PACE_HOST_SHARE;
-    return !pace_list_empty(&host->waiting) && !pace_host_full(host) &&
+    return pace_host_has_waiting(host) && !pace_host_full(host) &&
            host->logins < (share ? share : 1);
 }
 
@@ -158,7 +164,9 @@ static void pace_host_due(void *ctx)
 
 static void pace_grant_one(struct pace_host *host)
 {
-    struct pace_ticket *ticket = host->waiting.head.following;
+    struct pace_list *line =
+        pace_list_empty(&host->waiting) ? &host->waiting_further : &host->waiting;
+    struct pace_ticket *ticket = line->head.following;
     pace_list_remove(ticket);
     ticket->state = PACE_LOGIN;
     host->connections++;
@@ -252,6 +260,7 @@ struct pace_host *pace_host_use(struct pace *pace, const char *name)
     host->name = mem_strdup(name);
     host->users = 1;
     pace_list_init(&host->waiting);
+    pace_list_init(&host->waiting_further);
     pace_list_init(&host->holding);
     host->due = net_timer_new(pace->loop, pace_host_due, host);
     pace_host_rule(host);
@@ -293,19 +302,28 @@ static void pace_login_over(struct pace_host *host)
     pace_host_look(host);
 }
 
-/* Asks one holder for each that waits, the longest connected first. */
+/* The longest connected that was not asked yet, of the further connections or of the first ones. */
+static struct pace_ticket *pace_find_holder(struct pace_host *host, bool further)
+{
+    struct pace_ticket *ticket = host->holding.head.following;
+    for (; ticket != &host->holding.head; ticket = ticket->following)
+        if (!ticket->asked && ticket->wanted && ticket->further == further)
+            return ticket;
+    return NULL;
+}
+
+/* Asks one holder for each first connection that waits; for a further one nobody makes room. */
 static void pace_ask(struct pace_host *host)
 {
     if (!pace_host_full(host) || pace_list_empty(&host->waiting))
         return;
-    for (struct pace_ticket *ticket = host->holding.head.following; ticket != &host->holding.head;
-         ticket = ticket->following) {
-        if (ticket->asked || !ticket->wanted)
-            continue;
-        ticket->asked = true;
-        ticket->wanted(ticket);
+    struct pace_ticket *ticket = pace_find_holder(host, true);
+    if (!ticket)
+        ticket = pace_find_holder(host, false);
+    if (!ticket)
         return;
-    }
+    ticket->asked = true;
+    ticket->wanted(ticket);
 }
 
 void pace_request(struct pace_host *host, struct pace_ticket *ticket)
@@ -313,9 +331,10 @@ void pace_request(struct pace_host *host, struct pace_ticket *ticket)
     ticket->host = host;
     ticket->state = PACE_WAITING;
     ticket->asked = false;
-    pace_list_add(&host->waiting, ticket);
+    pace_list_add(ticket->further ? &host->waiting_further : &host->waiting, ticket);
     pace_host_look(host);
-    pace_ask(host);
+    if (!ticket->further)
+        pace_ask(host);
 }
 
 void pace_logged_in(struct pace_ticket *ticket)

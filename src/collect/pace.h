@@ -36,6 +36,7 @@ struct pace_ticket {
     void (*granted)(struct pace_ticket *ticket);
     /* Somebody waits for the connection: pace_release() when it can be spared. May be NULL. */
     void (*wanted)(struct pace_ticket *ticket);
+    bool further; /* of a mailbox's further connections, which come behind the first ones of all */
     struct pace_host *host;
     enum pace_state state;
     bool asked;                               /* `wanted` was called */

@@ -43,9 +43,13 @@ bool retry_next(struct retry *retry, bool continuous, const struct retry_attempt
         if (attempt->limited && pause < RETRY_LIMITED)
             pause = RETRY_LIMITED + pause;
     }
-    /* On top, so that those who were told the same do not come back together. */
-    if (attempt->hint)
-        pause = attempt->hint + (pause < attempt->hint ? pause : 0);
+    /* With something random on top, so that those who were told the same do not come back
+     * together; and a hint never makes it come sooner. */
+    if (attempt->hint) {
+        msec_t hinted = attempt->hint + random_backoff(0, RETRY_FIRST, RETRY_FIRST) / 2 +
+                        random_backoff(0, attempt->hint / 4, attempt->hint / 4) / 2;
+        pause = pause > hinted ? pause : hinted;
+    }
     *ret_pause = pause;
     return true;
 }

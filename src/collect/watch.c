@@ -193,6 +193,14 @@ static void watch_pumped(void *ctx)
     watch_look(ctx);
 }
 
+/* The numbers of commands begin anew with a connection. */
+static void watch_forget_status(struct watch *watch)
+{
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i))
+            watch_folder(watch, i)->status_command = 0;
+}
+
 static void watch_ended(void *ctx, const struct connection_end *end)
 {
     struct watch *watch = ctx;
@@ -204,6 +212,8 @@ static void watch_ended(void *ctx, const struct connection_end *end)
     net_timer_stop(watch->timer);
     if (end->broke_in_fetch && watch->current)
         fetch_broke(&watch->current->folder.fetch, end->broke_over, end->err->text);
+    watch_drop_list(watch);
+    watch_forget_status(watch);
     watch_close_folder(watch);
     pace_release(&watch->ticket);
     mailbox_take_back(watch->mailbox, watch);
@@ -320,7 +330,9 @@ static void watch_decide(struct watch *watch)
 
 void watch_hurry(struct watch *watch)
 {
-    if (watch->state == WATCH_BACKING_OFF)
+    /* Not what a person has to mend, as accounts get locked, nor against a server's wish. */
+    bool patient = watch->trouble && (watch->why->action == ERR_GIVE_UP || watch->hint);
+    if (watch->state == WATCH_BACKING_OFF && !patient)
         net_timer_start(watch->timer, 0);
 }
 
@@ -354,6 +366,7 @@ void watch_init(struct watch *watch, struct mailbox *mailbox, bool primary)
         .primary = primary,
         .ticket.granted = watch_granted,
         .ticket.wanted = watch_asked_to_yield,
+        .ticket.further = !primary,
     };
     connection_init(&watch->connection, mailbox->env, mailbox->account, &mailbox->scope,
                     &watch_connection_events, watch);
@@ -367,6 +380,7 @@ void watch_release(struct watch *watch)
     connection_close(&watch->connection);
     if (watch->current)
         folder_detach(&watch->current->folder);
+    watch_drop_list(watch);
     pace_release(&watch->ticket);
     net_timer_free(watch->timer);
     net_deferred_free(watch->step);

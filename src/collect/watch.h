@@ -29,6 +29,7 @@
 #include "collect/retry.h"
 
 struct folder;
+struct folder_name;
 struct mailbox;
 
 enum watch_state {
@@ -62,6 +63,8 @@ struct watch {
     struct mailbox_folder *current; /* open, or being opened; NULL: none */
     struct mailbox_folder *home;    /* NULL: not chosen yet; of a second connection: its only one */
     uint32_t command;               /* LIST, NOTIFY or IDLE that is on its way */
+    struct folder_name *listed; /* of each folder, and of a move's target, by the LIST on its way */
+    msec_t list_at;             /* LIST is worth asking again */
     bool listed_plain;
     bool caught_up;    /* all its folders were looked at on this connection */
     bool notified;     /* NOTIFY stands: other folders are told of */
@@ -98,7 +101,8 @@ void watch_start(struct watch *watch);
 /* Something happened outside the connection (mails settled or recorded, the sink came up, a folder
  * became free): looks at it in this turn of the loop. */
 void watch_nudge(struct watch *watch);
-/* BACKING_OFF: tries again now. */
+/* BACKING_OFF: tries again now, but for what only a person can mend and what the server asked for.
+ */
 void watch_hurry(struct watch *watch);
 /* Goes on reading: memory is there for the folder that is open on it. */
 void watch_resume(struct watch *watch);

@@ -25,9 +25,14 @@ static msec_t watch_round_span(const struct watch *watch)
                                                                   : account->poll_interval;
 }
 
+static bool watch_list_is_due(const struct watch *watch)
+{
+    return watch_needs_list(watch) && watch_now(watch) >= watch->list_at;
+}
+
 bool watch_needs_round(const struct watch *watch)
 {
-    bool needed = watch->primary && watch_needs_list(watch);
+    bool needed = watch_list_is_due(watch);
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         needed = needed || watch_asks(watch, &watch->mailbox->folders[i]);
     return needed;
@@ -58,7 +63,7 @@ void watch_begin_round(struct watch *watch)
 {
     watch->round_at = watch_due(watch_now(watch), watch_round_span(watch));
     watch->rounding = true;
-    if (watch_needs_list(watch))
+    if (watch_list_is_due(watch))
         watch_list(watch);
     else
         watch_ask(watch);

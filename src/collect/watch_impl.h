@@ -82,6 +82,8 @@ void watch_begin_names(struct watch *watch);
 /* Are there special uses whose folder is not known? */
 bool watch_needs_list(const struct watch *watch);
 void watch_list(struct watch *watch);
+/* Forgets a LIST that is not through. */
+void watch_drop_list(struct watch *watch);
 void watch_list_data(struct watch *watch, const struct imap_response *response);
 void watch_listed(struct watch *watch, const struct imap_event *event);
 

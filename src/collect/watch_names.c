@@ -1,6 +1,8 @@
 /* The names of folders: special uses have them from LIST. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "collect/watch_impl.h"
 
 bool watch_needs_list(const struct watch *watch)
@@ -8,23 +10,84 @@ bool watch_needs_list(const struct watch *watch)
     const struct mailbox *mailbox = watch->mailbox;
     bool needed = mailbox->target.special && !folder_name_resolved(&mailbox->target);
     for (size_t i = 0; i < mailbox->account->folder_count; i++)
-        needed = needed || !folder_name_resolved(&mailbox->folders[i].called);
+        needed = needed || (mailbox->folders[i].called.special && mailbox->folders[i].watch &&
+                            !folder_name_resolved(&mailbox->folders[i].called));
     return needed && watch->primary;
 }
 
+static bool watch_has_special(const struct mailbox *mailbox)
+{
+    bool special = mailbox->target.special;
+    for (size_t i = 0; i < mailbox->account->folder_count; i++)
+        special = special || mailbox->folders[i].called.special;
+    return special;
+}
+
+/* The answer goes into names of its own: the old ones are in use until it is whole. */
 void watch_list(struct watch *watch)
 {
+    const struct collect_account *account = watch_account(watch);
+    watch_drop_list(watch);
+    watch->listed = mem_zalloc((account->folder_count + 1) * sizeof *watch->listed);
+    for (size_t i = 0; i < account->folder_count; i++)
+        folder_name_init(&watch->listed[i], account->folders[i]);
+    if (account->after == COLLECT_AFTER_MOVE)
+        folder_name_init(&watch->listed[account->folder_count], account->after_name);
     watch->listed_plain = false;
+    watch->list_at = watch_now(watch) + WATCH_SWEEP;
     watch_enter(watch, WATCH_LISTING);
     watch->command = imap_session_list(watch->connection.session, false);
 }
 
+void watch_drop_list(struct watch *watch)
+{
+    for (size_t i = 0; watch->listed && i <= watch_account(watch)->folder_count; i++)
+        folder_name_release(&watch->listed[i]);
+    free(watch->listed);
+    watch->listed = NULL;
+}
+
 void watch_list_data(struct watch *watch, const struct imap_response *response)
 {
+    for (size_t i = 0; watch->listed && i <= watch_account(watch)->folder_count; i++)
+        folder_name_offer(&watch->listed[i], response);
+}
+
+/* A special use that LIST does not show keeps the name it had: if that is gone, opening it says so.
+ */
+static void watch_take_name(struct folder_name *name, struct folder_name *listed)
+{
+    if (!listed->special || !folder_name_resolved(listed))
+        return;
+    struct folder_name old = *name;
+    *name = *listed;
+    *listed = old;
+}
+
+static void watch_take_list(struct watch *watch)
+{
     struct mailbox *mailbox = watch->mailbox;
-    for (size_t i = 0; i < mailbox->account->folder_count; i++)
-        folder_name_offer(&mailbox->folders[i].called, response);
-    folder_name_offer(&mailbox->target, response);
+    size_t count = mailbox->account->folder_count;
+    for (size_t i = 0; i < count; i++)
+        watch_take_name(&mailbox->folders[i].called, &watch->listed[i]);
+    watch_take_name(&mailbox->target, &watch->listed[count]);
+    watch_drop_list(watch);
+}
+
+/* A special use may turn out to be a folder that is there by its name, or by another use, as well.
+ * One that is in work stays what it is. */
+static bool watch_is_twice(const struct watch *watch, size_t index)
+{
+    const struct mailbox_folder *folders = watch->mailbox->folders, *folder = &folders[index];
+    if (!folder->called.special || !folder->called.name || folder->watch != watch ||
+        folder->folder.session || !folder_settled(&folder->folder))
+        return false;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (i != index && folders[i].watch && folders[i].called.name &&
+            (i < index || !folders[i].called.special) &&
+            !strcmp(folders[i].called.name, folder->called.name))
+            return true;
+    return false;
 }
 
 /* Names that are wrong or missing, once LIST has said what there is. */
@@ -44,14 +107,11 @@ static void watch_judge_names(struct watch *watch)
             log_warning(&mailbox->scope, "%s", err.text);
         folder->told = true;
     }
-    /* A special use may turn out to be a folder that is named as well. */
     for (size_t i = 0; i < mailbox->account->folder_count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (mailbox->folders[j].called.name && mailbox->folders[i].called.name &&
-                !strcmp(mailbox->folders[j].called.name, mailbox->folders[i].called.name)) {
-                mailbox->folders[i].watch = NULL;
-                mailbox->folders[i].folder.state = FOLDER_CAUGHT_UP;
-            }
+        if (watch_is_twice(watch, i)) {
+            mailbox->folders[i].want = FOLDER_LOOK_NONE;
+            mailbox->folders[i].watch = NULL;
+        }
 }
 
 /* Names are known: begins with the folders. */
@@ -81,11 +141,9 @@ void watch_begin_names(struct watch *watch)
     for (size_t i = 0; i < mailbox->account->folder_count; i++) {
         if (!mailbox->folders[i].watch)
             mailbox->folders[i].watch = watch;
-        if (watch_folder(watch, i))
-            folder_name_reset(&mailbox->folders[i].called);
     }
-    folder_name_reset(&mailbox->target);
-    if (watch_needs_list(watch))
+    /* What LIST said to an earlier connection may not hold any more. */
+    if (watch_has_special(mailbox))
         watch_list(watch);
     else
         watch_begin_folders(watch);
@@ -98,5 +156,6 @@ void watch_listed(struct watch *watch, const struct imap_event *event)
         watch->command = imap_session_list(watch->connection.session, true);
         return;
     }
+    watch_take_list(watch);
     watch_begin_folders(watch);
 }

@@ -96,9 +96,11 @@ static void watch_folder_failed(struct watch *watch)
         log_warning(&folder->folder.scope, "%s", folder->folder.err->text);
     folder->told = true;
     watch_close_folder(watch);
-    /* Perhaps it is another folder by now. */
-    if (watch_continuous(watch))
-        folder_name_reset(&folder->called);
+    if (!watch_continuous(watch))
+        return;
+    /* Perhaps it is another folder by now. The first connection looks for it. */
+    folder_name_reset(&folder->called);
+    mailbox_take_back(watch->mailbox, watch);
 }
 
 void watch_tell_folder(const struct watch *watch, struct mailbox_folder *folder)
@@ -193,7 +195,7 @@ static void watch_settle(struct watch *watch)
     if (!watch_choose_home(watch))
         return;
     if (watch->current != watch->home && watch->home && watch->home->watch == watch &&
-        folder_settled(&watch->home->folder)) {
+        folder_name_resolved(&watch->home->called) && folder_settled(&watch->home->folder)) {
         watch->home->want = FOLDER_LOOK_AGAIN;
         watch_visit(watch, watch->home);
     } else if (watch->round) {

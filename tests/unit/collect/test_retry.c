@@ -72,6 +72,13 @@ static void test_continuous_never_does(void **state)
     retry = (struct retry){0};
     assert_in_range(again(&retry, true, &limited), MINUTE, 2 * MINUTE);
     assert_in_range(again(&retry, true, &hint), HOUR, HOUR + 15 * MINUTE);
+
+    /* A hint makes nothing come sooner. */
+    struct retry_attempt small = {.action = ERR_GIVE_UP, .hint = 1};
+    retry = (struct retry){0};
+    assert_in_range(again(&retry, true, &small), HOUR / 2, HOUR);
+    small = (struct retry_attempt){.action = ERR_RETRY_LATER, .limited = true, .hint = SECOND};
+    assert_in_range(again(&retry, true, &small), MINUTE, 2 * MINUTE);
 }
 
 int main(void)
