@@ -157,3 +157,16 @@ const char *text_nearest(const char *word, const char *const *candidates)
     }
     return nearest;
 }
+
+bool text_says_same(const char *a, const char *b)
+{
+    for (size_t i = 0; i < 100; i++, a++, b++) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+        if (*a != *b)
+            return false;
+        if (!*a)
+            return true;
+    }
+    return true;
+}

@@ -137,6 +137,7 @@ bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t 
     waiter->bytes = bytes;
     waiter->waiting = true;
     waiter->next = NULL;
+    waiter->at = line->last;
     *line->last = waiter;
     line->last = &waiter->next;
     return false;
@@ -147,12 +148,11 @@ void budget_cancel(struct budget *budget, struct budget_waiter *waiter)
     if (!waiter->waiting)
         return;
     struct budget_line *line = budget_line(budget, waiter);
-    struct budget_waiter **at = &line->first;
-    while (*at != waiter)
-        at = &(*at)->next;
-    *at = waiter->next;
-    if (line->last == &waiter->next)
-        line->last = at;
+    *waiter->at = waiter->next;
+    if (waiter->next)
+        waiter->next->at = waiter->at;
+    else
+        line->last = waiter->at;
     waiter->waiting = false;
     budget_changed(budget);
 }

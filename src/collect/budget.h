@@ -23,6 +23,7 @@ struct budget_waiter {
     bool fresh; /* for mail that has just come, see above */
     bool waiting;
     struct budget_waiter *next;
+    struct budget_waiter **at; /* what points to it */
 };
 
 /* `bytes` of memory and `slots` mails in flight. It is closed at first. */

@@ -88,6 +88,7 @@ void fetch_reset(struct fetch *fetch)
 void fetch_rest(struct fetch *fetch)
 {
     fetch->strays = fetch->barren = fetch->refused = 0;
+    fetch->careful = false;
     fetch_free_encoder(fetch);
 }
 

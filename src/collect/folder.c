@@ -133,6 +133,7 @@ static void folder_void(struct folder *folder, uint32_t uidvalidity)
     folder->loaded_at = 0;
     folder->known_id = 0;
     folder->last_known = 0;
+    folder->settled_digest = 0;
 }
 
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
@@ -213,10 +214,21 @@ static void folder_move_next(struct folder *folder)
     uint64_t last = selected->count ? selected->ranges[selected->count - 1].last : 0;
     if (!folder->search_whole)
         return;
-    if (folder->next < folder->uidnext)
+    if (!folder->uidnext_lies && folder->next < folder->uidnext)
         folder->next = folder->uidnext;
     if (folder->next <= last)
         folder->next = last + 1;
+}
+
+/* FNV-1a over what was found. */
+static uint64_t folder_digest(const struct imap_uidset *set)
+{
+    uint64_t digest = 14695981039346656037u;
+    for (size_t i = 0; i < set->count; i++) {
+        digest = (digest ^ set->ranges[i].first) * 1099511628211u;
+        digest = (digest ^ set->ranges[i].last) * 1099511628211u;
+    }
+    return digest;
 }
 
 /* Both the search and the state have answered: what is to be done is known. */
@@ -226,9 +238,15 @@ static void folder_plan(struct folder *folder)
         return;
     const struct imap_uidset *selected = &folder->selected;
     bool whole = !folder_is_partial(folder);
+    folder->digest = folder_digest(selected);
     uint64_t unknown = plan_work(folder, folder->next, &folder->overlooked);
     if (folder->expect_none)
         folder->unannounced = unknown - folder->overlooked;
+    /* Whatever made us look beyond them, a UIDNEXT perhaps, is not believed again. */
+    if (folder->overlooked) {
+        folder->uidnext_lies = true;
+        folder->next = 1;
+    }
     folder->report->found += imap_uidset_size(&folder->work.pending);
     folder_move_next(folder);
     /* What is forgotten by mistake is delivered again: a result that is short of what SELECT said
@@ -331,8 +349,19 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
         folder_warn(folder, "the server opened it read-only: delivered mails cannot be marked");
     folder_note_uidvalidity(folder);
     folder->state = FOLDER_LOOKING;
-    if (folder_loads_early(folder))
+    folder->thorough = folder_loads_early(folder);
+    if (folder->thorough)
         folder_load(folder);
+}
+
+/* A whole look that finds just what the last one did, which was seen to: where mails stay unseen,
+ * that saves reading all that is on record about them. */
+static bool folder_is_unchanged(struct folder *folder)
+{
+    if (folder_is_partial(folder))
+        return false;
+    folder->digest = folder_digest(&folder->selected);
+    return folder->digest == folder->settled_digest;
 }
 
 /* The whole result is there. */
@@ -351,10 +380,11 @@ static void folder_found(struct folder *folder)
         folder->known.id = folder->known_id;
         folder->known_loaded = true;
         folder_plan(folder);
-    } else if (folder->selected.count) {
+    } else if (folder->selected.count && !folder_is_unchanged(folder)) {
         folder_load(folder);
     } else {
         folder_move_next(folder);
+        imap_uidset_release(&folder->selected);
         folder_finish(folder);
     }
 }
@@ -378,8 +408,10 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
         return;
     }
     folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
-    if (!folder->search_whole)
-        folder_warn(folder, "the server limited the search: the rest comes with the next look");
+    if (!folder->search_whole && !folder->limit_told)
+        folder_warn(folder, "the server limits searches: the rest comes with later looks, when "
+                            "what is delivered is not found any more");
+    folder->limit_told = folder->limit_told || !folder->search_whole;
     folder_found(folder);
 }
 
@@ -398,16 +430,19 @@ static void folder_found_more(struct folder *folder, const struct imap_event *ev
     struct imap_uidset *found = &folder->selected;
     folder->more_command = 0;
     folder_take_found(folder, true);
-    folder->more_fruitless = found->count ? 0 : folder->more_fruitless + 1;
-    if (event->status == IMAP_OK && found->count && folder_is_beyond_known(folder) &&
-        imap_uidset_size(found) <= folder->exists + FOLDER_SURPLUS) {
-        folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
+    bool good = event->status == IMAP_OK && event->code != IMAP_CODE_MESSAGELIMIT &&
+                imap_uidset_size(found) <= folder->exists + FOLDER_SURPLUS;
+    if (good && !found->count) {
+        folder->more_fruitless++;
+    } else if (good && folder_is_beyond_known(folder)) {
         for (size_t i = 0; i < found->count; i++)
             imap_uidset_add(&folder->work.pending, found->ranges[i].first, found->ranges[i].last);
         folder->report->found += imap_uidset_size(found);
+        folder->search_whole = true;
         folder_move_next(folder);
-    } else if (found->count) {
-        folder->news = true; /* to be looked into in the usual way */
+        folder->more_fruitless = 0;
+    } else { /* it is looked into in the usual way, when the work in hand is through */
+        folder->news = true;
         folder->more_fruitless = FOLDER_FRUITLESS;
     }
     imap_uidset_release(found);
@@ -430,9 +465,7 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
     int fetched = fetch_done(&folder->fetch, event, err);
     if (fetched < 0)
         return -1;
-    if (fetched > 0)
-        ;
-    else if (event->command == folder->select_command)
+    if (event->command == folder->select_command)
         folder_selected(folder, event);
     else if (event->command == folder->search_command)
         folder_searched(folder, event);
@@ -520,6 +553,9 @@ static void folder_finish(struct folder *folder)
     folder->state = FOLDER_CAUGHT_UP;
     folder->again = false;
     folder->more_fruitless = 0;
+    folder->holds_told = true;
+    if (!folder_is_partial(folder))
+        folder->settled_digest = folder->marks.refused ? 0 : folder->digest;
     if (folder->marks.refused)
         folder_marks_refused(folder);
     if (folder->known.old_count && !folder_is_partial(folder)) {
@@ -669,7 +705,12 @@ void folder_mail_settled(struct folder *folder, struct mail *mail, enum sink_out
 
 static void folder_held(struct folder *folder, const struct state_change *change)
 {
+    const struct state_mail *known = state_folder_find(&folder->known, change->uid);
     char why[400];
+    /* Tried again, to no avail: that is no news. */
+    if (folder->holds_told && known && known->kind == STATE_HELD &&
+        !strcmp(known->note, change->note))
+        return;
     text_escape_utf8(why, sizeof why, change->note, strlen(change->note));
     folder->report->held++;
     log_warning(&folder->scope, "held, left untouched: UID %u: %s", change->uid, why);

@@ -72,17 +72,23 @@ struct folder {
     unsigned more_fruitless;  /* of these in a row, found nothing */
     uint32_t present_command; /* what of the known is still there */
     bool search_answered;
-    bool search_again;    /* it looked too narrowly: UIDVALIDITY turned out to be another */
-    bool search_whole;    /* no limit of the server's cut its result off */
-    bool looked_at_all;   /* every mail of the folder was among those found */
-    bool again;           /* also what is on record is fetched, until all was once */
-    bool flooded;         /* FAILED: the server talks without an end, give the connection up */
-    bool uids_change;     /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
-                             this opening */
-    bool found_any;       /* by the last search */
-    bool news;            /* the server told of something since the last search began */
-    bool expect_none;     /* nothing new should be found: it would have been told */
-    uint32_t uidvalidity; /* 0: it was never opened */
+    bool search_again;  /* it looked too narrowly: UIDVALIDITY turned out to be another */
+    bool search_whole;  /* no limit of the server's cut its result off */
+    bool looked_at_all; /* every mail of the folder was among those found */
+    bool again;         /* also what is on record is fetched, until all was once */
+    bool flooded;       /* FAILED: the server talks without an end, give the connection up */
+    bool uids_change;   /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
+                           this opening */
+    bool thorough;   /* this look is the first, or the first of a day: held mails are tried again */
+    bool holds_told; /* of a first look */
+    bool limit_told; /* that the server limits searches */
+    bool uidnext_lies;
+    uint64_t digest;             /* of what this look found; that of the last whole one … */
+    uint64_t settled_digest;     /* … that left nothing to be done; 0: none */
+    bool found_any;              /* by the last search */
+    bool news;                   /* the server told of something since the last search began */
+    bool expect_none;            /* nothing new should be found: it would have been told */
+    uint32_t uidvalidity;        /* 0: it was never opened */
     uint32_t opened_uidvalidity; /* what this opening said so far */
     uint32_t uidnext;            /* as SELECT said; 0: it did not */
     uint64_t next;               /* what is below was looked at; 1 when nothing was */

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "collect/env.h"
 #include "net/loop.h"
 
@@ -201,7 +202,7 @@ static void mailbox_tell(struct mailbox *mailbox, const struct err *err, msec_t 
 {
     msec_t now = net_loop_now(mailbox->env->loop);
     msec_t failing = now - mailbox->report.failing_since;
-    bool same = mailbox->told && !strcmp(mailbox->told->text, err->text);
+    bool same = mailbox->told && text_says_same(mailbox->told->text, err->text);
     if (same && now - mailbox->told_at < MAILBOX_TELL_AGAIN)
         return;
     if (!same && err->action != ERR_GIVE_UP && !pace_host_tells(mailbox->host, err->text))
@@ -269,24 +270,26 @@ void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const stru
     mailbox->finished(mailbox->ctx);
 }
 
+void mailbox_overlooked(const struct mailbox_folder *folder)
+{
+    log_warning(&folder->folder.scope,
+                "%llu mails were not found by earlier looks: the server did not show them, or "
+                "somebody marked them unread",
+                (unsigned long long)folder->folder.overlooked);
+}
+
 /* Servers may take half a second to tell: one mail that came just before a look, and was not told
  * of yet, says little. IDLE is not relied upon from then on all the same, until it tells again. */
-void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder)
+void mailbox_unannounced(const struct mailbox_folder *folder)
 {
-    const struct folder *work = &folder->folder;
-    if (work->overlooked)
-        log_warning(&work->scope, "%llu mails were overlooked before: the server did not find them",
-                    (unsigned long long)work->overlooked);
-    if (!work->unannounced)
-        return;
-    mailbox->unannounced++;
-    if (mailbox->unannounced == MAILBOX_UNANNOUNCED)
-        log_warning(&work->scope,
+    struct mailbox *mailbox = folder->mailbox;
+    if (++mailbox->unannounced == MAILBOX_UNANNOUNCED)
+        log_warning(&folder->folder.scope,
                     "mail comes that the server does not tell of in IDLE: it is looked for "
                     "every %llu s",
                     (unsigned long long)mailbox->account->poll_interval / 1000);
     else
-        log_debug(&work->scope, "mail was found that the server had not told of yet");
+        log_debug(&folder->folder.scope, "mail was found that the server had not told of yet");
 }
 
 void mailbox_announced(struct mailbox *mailbox)

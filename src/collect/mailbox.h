@@ -62,7 +62,8 @@ void mailbox_start(struct mailbox *mailbox);
 void mailbox_hurry(struct mailbox *mailbox);
 /* The sink came up, went down, or is another one. */
 void mailbox_sink_changed(struct mailbox *mailbox);
-/* Closes the connections; finishes as FAILED with `why` when what is in flight is settled. */
+/* Closes the connections; finishes when what is in flight is settled: in a pass as FAILED with
+ * `why`, else as it was. */
 void mailbox_stop(struct mailbox *mailbox, const struct err *why);
 
 /* For watch.c. */
@@ -81,8 +82,9 @@ void mailbox_retrying(struct mailbox *mailbox, const struct watch *watch, const 
 void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const struct err *err);
 /* IDLE told of mail. */
 void mailbox_announced(struct mailbox *mailbox);
-/* A look found what was overlooked, or should have been told of. */
-void mailbox_overlooked(struct mailbox *mailbox, struct mailbox_folder *folder);
+/* A look found mail that was overlooked before; or mail that IDLE should have told of. */
+void mailbox_overlooked(const struct mailbox_folder *folder);
+void mailbox_unannounced(const struct mailbox_folder *folder);
 /* NOTIFY told of mail in a folder that is not open. */
 void mailbox_notified(struct mailbox *mailbox);
 /* A folder that is not open had mail that NOTIFY had not told of. */

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "net/loop.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
     PACE_BURST_SLOW = 4,
     PACE_HOST_SHARE = 8, /* of all logins at a time, a host gets one of so many: when it hangs, the
                             others go on */
+    PACE_TROUBLES = 4,   /* of a host that are remembered */
     PACE_TELL_AGAIN = 10 * 60 * 1000,
 };
 
@@ -32,8 +34,10 @@ struct pace_host {
     double interval;          /* ms between two logins */
     double next_login; /* when the last of the logins so far would have been, evenly spaced */
     bool idle_proven;
-    char *trouble; /* told last … */
-    msec_t told_at;
+    struct {
+        char *trouble; /* told … */
+        msec_t at;     /* … then */
+    } told[PACE_TROUBLES];
     struct pace_list waiting;
     struct pace_list waiting_further;
     struct pace_list holding;
@@ -289,7 +293,8 @@ void pace_host_unuse(struct pace_host *host)
     pace_ring_remove(host);
     tdelete(host, &host->pace->hosts, pace_host_compare);
     net_timer_free(host->due);
-    free(host->trouble);
+    for (size_t i = 0; i < PACE_TROUBLES; i++)
+        free(host->told[i].trouble);
     free(host->name);
     free(host);
 }
@@ -379,10 +384,16 @@ void pace_host_prove_idle(struct pace_host *host)
 bool pace_host_tells(struct pace_host *host, const char *trouble)
 {
     msec_t now = net_loop_now(host->pace->loop);
-    if (host->trouble && !strcmp(host->trouble, trouble) && now - host->told_at < PACE_TELL_AGAIN)
-        return false;
-    free(host->trouble);
-    host->trouble = mem_strdup(trouble);
-    host->told_at = now;
+    size_t oldest = 0;
+    for (size_t i = 0; i < PACE_TROUBLES; i++) {
+        if (host->told[i].trouble && text_says_same(host->told[i].trouble, trouble) &&
+            now - host->told[i].at < PACE_TELL_AGAIN)
+            return false;
+        if (host->told[i].at < host->told[oldest].at)
+            oldest = i;
+    }
+    free(host->told[oldest].trouble);
+    host->told[oldest].trouble = mem_strdup(trouble);
+    host->told[oldest].at = now;
     return true;
 }

@@ -19,9 +19,9 @@ static bool plan_refetch(struct folder *folder, const struct state_mail *mail)
             worklist_add_last(&folder->work, mail->uid);
         return false;
     }
-    /* A held mail is tried again when the limit it was held under has changed, and in every run
-     * when it was not held for a limit. */
-    return !*mail->limit || strcmp(mail->limit, folder->env->hold_limit);
+    /* A held mail is tried again when the limit it was held under has changed; in every run, and
+     * once a day, when it was not held for a limit. */
+    return *mail->limit ? strcmp(mail->limit, folder->env->hold_limit) != 0 : folder->thorough;
 }
 
 /* Does a known mail still need its mark? */

@@ -138,6 +138,17 @@ static void watch_done(void *ctx, const struct imap_event *event)
     }
 }
 
+/* The server tells of news. In IDLE that proves it; only at its end, it shows the contrary. */
+static void watch_hear(struct watch *watch, struct mailbox_folder *folder)
+{
+    if (watch->state == WATCH_IDLING && watch->idle_stands)
+        mailbox_announced(watch->mailbox);
+    else if (watch->state == WATCH_WAKING && folder->listened &&
+             watch_now(watch) - watch->idle_since >= WATCH_PATIENCE)
+        mailbox_unannounced(folder);
+    folder->listened = false;
+}
+
 /* Something about the open folder. False: it stalls for memory. */
 static bool watch_folder_data(struct watch *watch, const struct imap_response *response)
 {
@@ -148,11 +159,8 @@ static bool watch_folder_data(struct watch *watch, const struct imap_response *r
         watch_fail(watch, folder->folder.err);
         return true;
     }
-    if (folder->folder.news && !had_news) {
-        folder->listened = false;
-        if (watch->state == WATCH_IDLING)
-            mailbox_announced(watch->mailbox);
-    }
+    if (folder->folder.news && !had_news)
+        watch_hear(watch, folder);
     return more;
 }
 
@@ -245,7 +253,7 @@ static void watch_begin(struct watch *watch)
     watch->idle_refused = false;
     watch->idle_short = 0;
     watch->round_at = watch_now(watch) + watch_spread(watch_account(watch)->poll_interval);
-    watch->delivered_before = watch->mailbox->report.delivered;
+    watch->delivered = 0;
     if (watch->primary && !watch->mailbox->env->settings.check)
         watch_want_all(watch);
     watch_enter(watch, WATCH_QUEUED);
@@ -297,6 +305,16 @@ static bool watch_has_stood(const struct watch *watch)
     return watch->caught_up && watch->ended_at - watch->logged_in_at >= WATCH_STANDS;
 }
 
+/* Some of it may have come on record only after the connection ended. */
+static bool watch_has_delivered(const struct watch *watch)
+{
+    uint64_t delivered = watch->delivered;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i))
+            delivered += watch_folder(watch, i)->folder.delivered;
+    return delivered;
+}
+
 /* Nothing is in flight any more: how does it go on? */
 static void watch_decide(struct watch *watch)
 {
@@ -307,14 +325,15 @@ static void watch_decide(struct watch *watch)
         watch_over(watch, why);
         return;
     }
-    if (!why) { /* it made room for another mailbox */
+    if (!why) { /* it made room for another mailbox, and waits for its turn */
         watch_back_off(watch, watch_spread(watch_account(watch)->poll_interval));
+        if (watch->primary)
+            watch->mailbox->report.phase = COLLECT_WAITING;
         return;
     }
     struct retry_attempt attempt = {
         .action = why->action,
-        .progressed =
-            watch_has_stood(watch) || watch->mailbox->report.delivered > watch->delivered_before,
+        .progressed = watch_has_stood(watch) || watch_has_delivered(watch),
         .caught_up = watch->caught_up,
         .limited = watch->limited,
         .hint = watch->hint,

@@ -71,6 +71,8 @@ struct watch {
     bool notified_now; /* … but of what came before it, the round that is under way tells */
     bool notify_refused;
     bool idle_refused;   /* it was announced, but does not work */
+    bool idle_stands;    /* the "+" has come */
+    bool spread_due;     /* further connections may be of use */
     bool idle_asked;     /* DONE was due to us, not the server's own end of IDLE */
     unsigned idle_short; /* IDLEs in a row that the server ended at once */
     unsigned fruitless;  /* looks for news in a row that found none */
@@ -83,10 +85,11 @@ struct watch {
     msec_t refresh_at; /* IDLE is renewed, or the next look taken */
     msec_t sweep_at;   /* everything is looked at, whatever was told */
     msec_t round_at;
-    msec_t marks_at;           /* marks that are due are set; 0: none are */
-    msec_t logged_in_at;       /* on the last connection … */
-    msec_t ended_at;           /* … and when it ended */
-    uint64_t delivered_before; /* by the mailbox, when this attempt began */
+    msec_t marks_at;     /* marks that are due are set; 0: none are */
+    msec_t logged_in_at; /* on the last connection … */
+    msec_t ended_at;     /* … and when it ended */
+    msec_t busy_since;   /* the open folder has had work in hand since then; 0: it has none */
+    uint64_t delivered;  /* on this connection, as far as told */
     struct err *why;
     msec_t hint;
     bool limited;

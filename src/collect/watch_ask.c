@@ -199,8 +199,8 @@ void watch_lose_notify(struct watch *watch)
 {
     watch->notified = false;
     watch->notify_refused = true;
+    watch->spread_due = true;
     watch->round_at = watch_now(watch);
-    watch->caught_up = false; /* that other connections would be of use is known only now */
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i) && watch_folder(watch, i) != watch->current)
             watch_folder(watch, i)->listened = false;

@@ -10,7 +10,8 @@
 
 enum {
     WATCH_SWEEP = 15 * 60 * 1000,
-    WATCH_TOGETHER = 1000,           /* what is due within so many ms is done together … */
+    WATCH_PATIENCE = 5000, /* with a folder whose mails are in flight, while others are wanted */
+    WATCH_TOGETHER = 1000, /* what is due within so many ms is done together … */
     WATCH_TOGETHER_FROM = 10 * 1000, /* … if it comes about no more often than this */
     /* A server that tells of news there are none of, so often in a row, is heard once a second. */
     WATCH_FRUITLESS_MAX = 20,
@@ -61,15 +62,17 @@ void watch_fail(struct watch *watch, const struct err *err);
 void watch_want(struct mailbox_folder *folder, enum folder_look look);
 /* All its folders are to be looked at: those that were through only behind what was seen. */
 void watch_want_all(struct watch *watch);
-/* The next folder to be looked at, the open one first; NULL when there is none. */
+/* The next folder to be looked at, each in its turn; NULL when there is none. */
 struct mailbox_folder *watch_wanted(const struct watch *watch);
-/* Can it leave the folder that is open? */
+/* Is nothing to be done in the folder that is open, if any is? */
 bool watch_is_free(const struct watch *watch);
+/* May it go to another one? */
+bool watch_may_leave(const struct watch *watch);
 /* A second connection takes its folder over as soon as the first has left it. */
 bool watch_may_claim(const struct watch *watch);
 void watch_close_folder(struct watch *watch);
 /* Says what the folder's last look brought. */
-void watch_tell_folder(const struct watch *watch, struct mailbox_folder *folder);
+void watch_tell_folder(struct watch *watch, struct mailbox_folder *folder);
 /* Nothing is in flight, and it is WORKING: what is next? */
 void watch_next(struct watch *watch);
 /* Works on until something is in flight, or all is done. */

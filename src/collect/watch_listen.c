@@ -32,10 +32,12 @@ static void watch_set_timer(struct watch *watch)
 {
     msec_t now = watch_now(watch);
     msec_t next = watch_sooner(watch->refresh_at, watch->marks_at);
+    if (watch_needs_round(watch))
+        next = watch_sooner(next, watch->round_at);
+    if (watch->busy_since && watch->busy_since + WATCH_PATIENCE > now)
+        next = watch_sooner(next, watch->busy_since + WATCH_PATIENCE);
     if (watch_is_free(watch)) {
         next = watch_sooner(next, watch->sweep_at);
-        if (watch_needs_round(watch))
-            next = watch_sooner(next, watch->round_at);
         if (watch->current && watch->current->folder.news)
             next = watch_sooner(next, watch_news_at(watch));
     }
@@ -52,7 +54,7 @@ void watch_wait(struct watch *watch)
     watch->idle_since = watch_now(watch);
     watch->refresh_at = watch_due(watch->idle_since, span);
     watch->marks_at = 0;
-    watch->idle_asked = false;
+    watch->idle_asked = watch->idle_stands = false;
     watch_enter(watch, idle ? WATCH_IDLING : WATCH_RESTING);
     if (idle)
         watch->command = imap_session_idle(watch->connection.session);
@@ -83,12 +85,14 @@ static bool watch_has_errand(struct watch *watch)
     if (watch_is_due(now, watch->refresh_at) || watch_is_due(now, watch->marks_at) ||
         (folder && folder_has_errand(folder, false)))
         return true;
-    if (!watch_is_free(watch))
-        return false;
-    return !watch->caught_up || watch_wanted(watch) || watch->yield || watch_may_claim(watch) ||
-           (folder && folder->news && now >= watch_news_at(watch)) ||
-           (folder && folder->state == FOLDER_FAILED) || watch_is_due(now, watch->sweep_at) ||
-           (watch_is_due(now, watch->round_at) && watch_needs_round(watch));
+    if (watch_is_due(now, watch->round_at) && watch_needs_round(watch))
+        return true;
+    if (watch_may_leave(watch) && (watch_wanted(watch) || watch->yield))
+        return true;
+    return watch_is_free(watch) &&
+           (!watch->caught_up || watch_may_claim(watch) || watch_is_due(now, watch->sweep_at) ||
+            (folder && folder->news && now >= watch_news_at(watch)) ||
+            (folder && folder->state == FOLDER_FAILED));
 }
 
 /* Everything is to be looked at, whatever was told. */
@@ -122,7 +126,8 @@ static void watch_awake(struct watch *watch, bool rested)
         watch_want(current, FOLDER_LOOK_AGAIN);
     else if (watch_is_due(now, watch->refresh_at) && rested)
         imap_session_noop(watch->connection.session); /* to stay alive */
-    watch->round = watch_is_due_now(watch, watch->round_at) && watch_needs_round(watch);
+    watch->round =
+        watch->round || (watch_is_due_now(watch, watch->round_at) && watch_needs_round(watch));
     if (current)
         folder_proceed(&current->folder, true);
     if (!imap_session_pending(watch->connection.session))
@@ -153,6 +158,7 @@ void watch_idled(struct watch *watch, const struct imap_event *event)
 
 void watch_idling(struct watch *watch)
 {
+    watch->idle_stands = true;
     /* From now on the server tells. What came before, it has told: that is looked into first. */
     if (watch->current && !watch->current->folder.news)
         watch->current->listened = true;
@@ -162,8 +168,10 @@ void watch_listen(struct watch *watch)
 {
     if (watch->current)
         folder_proceed(&watch->current->folder, false);
-    if (watch->current && watch_is_free(watch))
+    if (watch->current && watch_is_free(watch)) {
+        watch->busy_since = 0;
         watch_tell_folder(watch, watch->current);
+    }
     watch_gather_marks(watch);
     if (watch_has_errand(watch))
         watch_wake(watch);

@@ -35,25 +35,52 @@ static bool watch_may_visit(const struct watch *watch, const struct mailbox_fold
            folder_settled(&folder->folder);
 }
 
+bool watch_is_free(const struct watch *watch)
+{
+    return !watch->current || folder_through(&watch->current->folder);
+}
+
+/* While mails of the open folder wait for nothing but the broker's word, others need not wait with
+ * them for ever: what was in flight is settled and recorded without a connection, too. */
+bool watch_may_leave(const struct watch *watch)
+{
+    return watch_is_free(watch) ||
+           (watch_continuous(watch) && watch->mailbox->env->sink_up &&
+            worklist_empty(&watch->current->folder.work) && watch->busy_since &&
+            watch_now(watch) - watch->busy_since >= WATCH_PATIENCE);
+}
+
 struct mailbox_folder *watch_wanted(const struct watch *watch)
 {
-    if (watch->current && !folder_through(&watch->current->folder))
+    size_t count = watch_account(watch)->folder_count;
+    size_t last = watch->current ? (size_t)(watch->current - watch->mailbox->folders) : count - 1;
+    if (!watch_may_leave(watch))
         return NULL;
-    if (watch->current && watch_may_visit(watch, watch->current))
-        return watch->current;
-    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
-        if (watch_may_visit(watch, &watch->mailbox->folders[i]))
-            return &watch->mailbox->folders[i];
+    for (size_t i = 1; i <= count; i++) {
+        struct mailbox_folder *folder = &watch->mailbox->folders[(last + i) % count];
+        if (watch_may_visit(watch, folder))
+            return folder;
+    }
     return NULL;
 }
 
 void watch_close_folder(struct watch *watch)
 {
-    if (!watch->current)
+    struct mailbox_folder *folder = watch->current;
+    if (!folder)
         return;
-    folder_detach(&watch->current->folder);
-    watch->current->listened = false;
+    bool news = folder->folder.news;
+    folder_detach(&folder->folder);
     watch->current = NULL;
+    watch->busy_since = 0;
+    folder->listened = false;
+    if (watch_continuous(watch) && !folder_through(&folder->folder))
+        watch_want(folder, FOLDER_LOOK_ALL);
+    else if (watch_continuous(watch) && news)
+        watch_want(folder, FOLDER_LOOK_AGAIN);
+    /* What comes before the server has heard that it is left is told of as if it were still open,
+     * and can be taken for the next one's: it is asked about. */
+    watch->round = watch->round || (watch->notified && folder != watch->home);
     /* A second connection may wait to take it over. */
     for (struct watch *other = watch->mailbox->more; other; other = other->next)
         watch_nudge(other);
@@ -68,7 +95,7 @@ static void watch_visit(struct watch *watch, struct mailbox_folder *folder)
     folder->folder.expect_none = folder->listened;
     folder->listened = false;
     watch_enter(watch, WATCH_WORKING);
-    if (watch->current && look == FOLDER_LOOK_NEWS) {
+    if (watch->current == folder && look == FOLDER_LOOK_NEWS) {
         folder_look_news(&folder->folder);
         return;
     }
@@ -103,13 +130,16 @@ static void watch_folder_failed(struct watch *watch)
     mailbox_take_back(watch->mailbox, watch);
 }
 
-void watch_tell_folder(const struct watch *watch, struct mailbox_folder *folder)
+void watch_tell_folder(struct watch *watch, struct mailbox_folder *folder)
 {
     struct folder *work = &folder->folder;
     char bytes[16];
-    if (work->overlooked || work->unannounced)
-        mailbox_overlooked(watch->mailbox, folder);
+    if (work->overlooked)
+        mailbox_overlooked(folder);
+    if (work->unannounced)
+        mailbox_unannounced(folder);
     work->overlooked = work->unannounced = 0;
+    watch->delivered += work->delivered;
     if (work->delivered && watch_continuous(watch))
         log_info(&work->scope, "%llu delivered, %s", (unsigned long long)work->delivered,
                  num_format_bytes(bytes, sizeof bytes, work->delivered_bytes));
@@ -134,16 +164,13 @@ static void watch_folder_through(struct watch *watch)
         return;
     }
     /* One that was not to be had is to be told of as well. */
-    if (folder->told)
+    if (folder->told) {
         watch->notified = false;
+        watch->spread_due = true;
+    }
     folder->told = false;
     if (watch_continuous(watch) && watch_hears_news(watch, &folder->folder))
         watch_want(folder, FOLDER_LOOK_NEWS);
-}
-
-bool watch_is_free(const struct watch *watch)
-{
-    return !watch->current || folder_through(&watch->current->folder);
 }
 
 bool watch_may_claim(const struct watch *watch)
@@ -184,6 +211,15 @@ static bool watch_choose_home(struct watch *watch)
     return true;
 }
 
+static void watch_catch_up(struct watch *watch)
+{
+    bool first = !watch->caught_up;
+    watch->caught_up = true;
+    if (watch->primary && (first || watch->spread_due))
+        mailbox_caught_up(watch->mailbox);
+    watch->spread_due = false;
+}
+
 /* All folders are looked at: goes home, and waits there. */
 static void watch_settle(struct watch *watch)
 {
@@ -203,25 +239,43 @@ static void watch_settle(struct watch *watch)
         watch_begin_round(watch);
     } else if (watch_may_notify(watch)) {
         watch_ask_notify(watch);
-    } else if (watch->yield) {
+    } else {
+        watch_catch_up(watch);
+        if (watch->yield)
+            watch_leave(watch);
+        else
+            watch_wait(watch);
+    }
+}
+
+/* The open folder waits for the broker, or for marks to be gathered. */
+static void watch_bide(struct watch *watch)
+{
+    struct mailbox_folder *wanted;
+    if (!watch->busy_since)
+        watch->busy_since = watch_now(watch);
+    if (watch->current->folder.loads)
+        return; /* the state answers at once */
+    if (watch->round) {
+        watch->round = false;
+        watch_begin_round(watch);
+    } else if ((wanted = watch_wanted(watch))) {
+        watch_visit(watch, wanted);
+    } else if (watch->yield && watch_may_leave(watch)) {
         watch_leave(watch);
     } else {
-        bool first = !watch->caught_up;
-        watch->caught_up = true;
         watch_wait(watch);
-        if (first && watch->primary)
-            mailbox_caught_up(watch->mailbox);
     }
 }
 
 void watch_next(struct watch *watch)
 {
     if (!watch_is_free(watch)) {
-        /* The state answers at once; a broker may take its time. */
-        if (watch_continuous(watch) && !watch->current->folder.loads)
-            watch_wait(watch);
+        if (watch_continuous(watch))
+            watch_bide(watch);
         return;
     }
+    watch->busy_since = 0;
     if (watch->current)
         watch_folder_through(watch);
     struct mailbox_folder *wanted = watch_wanted(watch);

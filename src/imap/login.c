@@ -231,7 +231,7 @@ static int imap_login_refused(const struct imap_login *login, enum imap_command_
                        "the server asked for more than the chosen way to log in has to say: %s",
                        words);
     if (imap_refusal_action(response) != ERR_GIVE_UP)
-        return err_set(err, ERR_RETRY_LATER, "the server does not log %s in now: %s", user, words);
+        return err_set(err, ERR_RETRY_LATER, "the server does not log us in now: %s", words);
     if (response->status == IMAP_BAD)
         return err_set(err, ERR_GIVE_UP,
                        "the server does not understand %s: %s; another `auth` may help",

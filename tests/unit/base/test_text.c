@@ -232,9 +232,25 @@ static void test_nearest(void **state)
                         "abcdxf");
 }
 
+static void test_says_same(void **state)
+{
+    (void)state;
+    char a[300], b[300];
+    assert_true(text_says_same("", ""));
+    assert_true(text_says_same("busy [mx1 2026-11-27 08:01:02]", "busy [mx22 2026-11-28 9:10:11]"));
+    assert_true(text_says_same("12", ""));
+    assert_false(text_says_same("busy", "busy now"));
+    assert_false(text_says_same("busy 1 now", "busy 2 never"));
+    memset(a, 'x', sizeof a);
+    memset(b, 'x', sizeof b);
+    a[299] = b[200] = '\0';
+    assert_true(text_says_same(a, b));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_says_same),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_escape_every_capacity),
         cmocka_unit_test(test_escape_uses_the_room),

@@ -32,7 +32,8 @@ static void test_sweeps_come_with_renewals(void **state)
     stage_pass(&stage, 2 * HOUR);
     idles = trap_count(trap, "IDLE") - idles;
     sweeps = trap_count(trap, "SEARCH") - sweeps;
-    assert_in_range(sweeps, 8, 12);
+    /* A quarter of an hour, less an eighth of it, less a renewal at most. */
+    assert_in_range(sweeps, 8, 15);
     assert_in_range(idles, 2 * HOUR / (5 * MINUTE), 2 * HOUR / (5 * MINUTE * 7 / 8) + 1);
     stage_release(&stage);
 }

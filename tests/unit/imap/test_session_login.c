@@ -134,7 +134,7 @@ static const struct peer_script test_strings[] = {
      .password = "p\xE4ss",
      .steps = {"S:* OK [CAPABILITY IMAP4rev1] hi\r\n", "C:$1 LOGIN \"trap@example.org\" {4}\r\n",
                "S:$1 NO [UNAVAILABLE] not now\r\n",
-               "E:FAIL later the server does not log trap@example.org in now: not now"}},
+               "E:FAIL later the server does not log us in now: not now"}},
     {.name = "OK before the password was sent is a lie",
      .password = "p\xE4ss",
      .steps = {"S:* OK [CAPABILITY IMAP4rev1] hi\r\n", "C:$1 LOGIN \"trap@example.org\" {4}\r\n",
@@ -147,7 +147,7 @@ static const struct peer_script test_strings[] = {
 
 #define GREETING "S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hi\r\n"
 #define AUTHENTICATE "C:$1 AUTHENTICATE PLAIN " PLAIN64 "\r\n"
-#define LATER "E:FAIL later the server does not log trap@example.org in now: "
+#define LATER "E:FAIL later the server does not log us in now: "
 #define REFUSED "E:FAIL giveup the server refused the login of trap@example.org: "
 #define CHECK "; check username and password"
 
