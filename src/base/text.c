@@ -160,7 +160,7 @@ const char *text_nearest(const char *word, const char *const *candidates)
 
 bool text_says_same(const char *a, const char *b)
 {
-    for (size_t i = 0; i < 100; i++, a++, b++) {
+    for (size_t i = 0; i < 60; i++, a++, b++) {
         a += strspn(a, "0123456789");
         b += strspn(b, "0123456789");
         if (*a != *b)

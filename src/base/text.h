@@ -28,7 +28,7 @@ bool text_is_utf8(const void *text, size_t len);
  * NULL when none is near: for "did you mean". */
 const char *text_nearest(const char *word, const char *const *candidates);
 
-/* Do two texts say the same, but for digits and what follows 100 characters? Times, addresses and
+/* Do two texts say the same, but for digits and what follows 60 characters? Times, addresses and
  * session numbers in servers' words are no news. */
 bool text_says_same(const char *a, const char *b);
 
