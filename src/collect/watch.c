@@ -7,7 +7,8 @@
 #include "net/conn.h"
 
 enum {
-    WATCH_STANDS = 60 * 1000 /* a connection that did so before it ended was a good one */
+    WATCH_STANDS = 60 * 1000, /* a connection that did so before it ended was a good one */
+    WATCH_PERSON = 10 * 60 * 1000,
 };
 
 static const struct {
@@ -349,8 +350,9 @@ static void watch_decide(struct watch *watch)
 
 void watch_hurry(struct watch *watch)
 {
-    /* Not what a person has to mend, as accounts get locked, nor against a server's wish. */
-    bool patient = watch->trouble && (watch->why->action == ERR_GIVE_UP || watch->hint);
+    /* Not against a server's wish; nor too often what a person has to mend: accounts get locked. */
+    bool patient = watch->hint || (watch->trouble && watch->why->action == ERR_GIVE_UP &&
+                                   watch_now(watch) - watch->ended_at < WATCH_PERSON);
     if (watch->state == WATCH_BACKING_OFF && !patient)
         net_timer_start(watch->timer, 0);
 }
