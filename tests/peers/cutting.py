@@ -28,6 +28,7 @@ class Link:
         self.number = number
         self.client, self.server = _Side(client), _Side(server)
         self.over = False
+        self.client_first = False  # the client's end came before the server's
         self.frozen_until = 0.0  # time.monotonic(); nothing is read or written before
         self.budget = None  # so many bytes more, in either direction, then it is reset
         self.swallowing = False  # the server's side is gone, the client is not told
@@ -164,6 +165,7 @@ class CuttingProxy:
                     self._write(link, link.other(side))
                 else:
                     side.read_over = True
+                    link.client_first |= side is link.client and not link.server.read_over
                     self._pass_end(link, link.other(side))
         except BlockingIOError:
             pass

@@ -10,7 +10,7 @@ import struct
 
 from conftest import digest
 
-PUBLISH = 3
+ERROR, PUBLISH = 0, 3
 CHANNEL = b"spam.mails"
 
 
@@ -40,14 +40,15 @@ class Send:
 
 class Wire:
     """Watches a CuttingProxy before the broker (its `tap`). `now()` is a clock, `run()` says which
-    run of the collector it is. With `close`, a clean end is a confirmation."""
+    run of the collector it is. A connection with markers is confirmed by their echoes, one without
+    by a clean end that answers the collector's."""
 
-    def __init__(self, now, run, close):
+    def __init__(self, now, run):
         self._now, self._run = now, run
-        self.close = close
         self._parts = collections.defaultdict(bytearray)
         self._pending = collections.defaultdict(list)  # link → sends not confirmed
         self._markers = {}  # content → sends before it
+        self._unclosed = set()  # links whose end confirms nothing
         self.sends = collections.defaultdict(list)  # sha → Sends in their order
 
     def forwarded(self, link, to_server, data):
@@ -59,6 +60,8 @@ class Wire:
                 return
             body = bytes(buffer[5:length])
             del buffer[:length]
+            if opcode == ERROR and not to_server:
+                self._unclosed.add(link.number)
             if opcode == PUBLISH:
                 ident = 1 + body[0]
                 channel = body[ident + 1:ident + 1 + body[ident]]
@@ -71,6 +74,7 @@ class Wire:
             self.sends[sha].append(send)
             self._pending[link.number].append(send)
         elif channel != CHANNEL and to_server:
+            self._unclosed.add(link.number)
             self._markers[payload] = self._pending[link.number][:]
         elif channel != CHANNEL:
             self._confirm(self._markers.pop(payload, []))
@@ -81,10 +85,11 @@ class Wire:
 
     def ended(self, link, clean):
         pending = self._pending.pop(link.number, [])
-        if clean and self.close:
+        if clean and link.client_first and link.number not in self._unclosed:
             self._confirm(pending)
-        for send in pending:
-            send.ended = self._now()
+        else:
+            for send in pending:
+                send.ended = self._now()
 
 
 class Ledger:
