@@ -5,6 +5,7 @@
 #include <string.h>
 
 static struct stage stage;
+
 /* --- a backlog beside new mail ------------------------------------------------------------------
  */
 
