@@ -25,6 +25,12 @@ static void box_empty(struct box *box)
     box->count = 0;
 }
 
+void box_set_attrs(struct box *box, const char *attrs)
+{
+    free(box->attrs);
+    box->attrs = mem_strdup(attrs);
+}
+
 void box_free(struct box *box)
 {
     box_empty(box);

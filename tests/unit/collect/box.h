@@ -32,6 +32,7 @@ struct view {
 
 struct box *box_new(const char *name, const char *attrs, uint32_t uidvalidity);
 void box_free(struct box *box);
+void box_set_attrs(struct box *box, const char *attrs);
 /* Returns its UID. */
 uint32_t box_add(struct box *box, const char *body, const char *flags);
 void box_remove(struct box *box, uint32_t uid);

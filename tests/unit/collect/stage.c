@@ -55,6 +55,18 @@ struct trap *stage_add_trap(struct stage *stage, const char *label)
     return trap;
 }
 
+struct trap *stage_add_folders(struct stage *stage, const char *caps, const char *const *folders)
+{
+    struct trap *trap = stage_add_trap(stage, "trap");
+    trap->caps = caps;
+    for (size_t i = 0; folders[i]; i++) {
+        trap->folders[i] = folders[i];
+        trap->account.folder_count = i + 1;
+    }
+    stage->settings.continuous = true;
+    return trap;
+}
+
 static void stage_finished(void *ctx, enum collector_outcome outcome, const struct err *err)
 {
     struct stage *stage = ctx;
@@ -85,16 +97,38 @@ void stage_start(struct stage *stage)
     collector_start(stage->collector);
 }
 
+static void stage_deliver(struct stage *stage, struct trap *trap, const char *box, size_t size,
+                          struct buf *body)
+{
+    buf_clear(body);
+    buf_printf(body, "%zu in %s:", stage->mailed++, trap->account.label);
+    while (body->len < size)
+        buf_add_byte(body, '.');
+    trap_deliver(trap, box, buf_cstr(body));
+}
+
 void stage_mail(struct stage *stage, struct trap *trap, size_t count, size_t size)
 {
     struct buf body = {0};
-    for (size_t i = 0; i < count; i++) {
-        buf_clear(&body);
-        buf_printf(&body, "%zu in %s:", stage->mailed++, trap->account.label);
-        while (body.len < size)
-            buf_add_byte(&body, '.');
-        trap_deliver(trap, "INBOX", buf_cstr(&body));
-    }
+    for (size_t i = 0; i < count; i++)
+        stage_deliver(stage, trap, "INBOX", size, &body);
+    buf_release(&body);
+}
+
+/* What stage_expect_mail() is to see. */
+static const char *awaited_body;
+
+static bool stage_has_taken_body(struct stage *stage)
+{
+    return fake_sink_taken(&stage->sink, awaited_body);
+}
+
+void stage_expect_mail(struct stage *stage, struct trap *trap, const char *box, msec_t within)
+{
+    struct buf body = {0};
+    stage_deliver(stage, trap, box, 0, &body);
+    awaited_body = buf_cstr(&body);
+    stage_await(stage, within, stage_has_taken_body);
     buf_release(&body);
 }
 

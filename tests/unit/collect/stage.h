@@ -37,7 +37,7 @@ struct stage {
     struct collector_settings settings; /* a test may change them before stage_start() */
     struct trap *traps[STAGE_TRAPS];
     size_t trap_count;
-    size_t mailed; /* by stage_mail() */
+    size_t mailed; /* by stage_mail() and stage_expect_mail() */
     bool finished;
     enum collector_outcome outcome;
     char *log; /* what the collector told */
@@ -49,6 +49,8 @@ void stage_init(struct stage *stage);
 /* Ends the collector, if it still runs, at once. */
 void stage_release(struct stage *stage);
 struct trap *stage_add_trap(struct stage *stage, const char *label);
+/* One that is stayed at, for these folders of its account; `folders` ends with NULL. */
+struct trap *stage_add_folders(struct stage *stage, const char *caps, const char *const *folders);
 /* Starts the collector for all traps; ends one that runs, as a kill would, and keeps the state. */
 void stage_start(struct stage *stage);
 /* Gives a collector that runs the traps that there are now, as their accounts are now. */
@@ -56,8 +58,10 @@ void stage_reload(struct stage *stage);
 
 /* `count` mails arrive in the INBOX, each with a body of its own, of at least `size` bytes. */
 void stage_mail(struct stage *stage, struct trap *trap, size_t count, size_t size);
-/* Each mail of stage_mail() was taken once, nothing else was, and those in the INBOXes are all
- * \Seen. */
+/* One mail arrives in this folder, and is taken within this time. */
+void stage_expect_mail(struct stage *stage, struct trap *trap, const char *box, msec_t within);
+/* Each mail of stage_mail() and stage_expect_mail() was taken once, nothing else was, and those in
+ * the INBOXes are all \Seen. */
 void stage_assert_mailed(struct stage *stage);
 
 /* Lets it run until `holds` (looked at after each turn of the loop), for `within` ms of its clock

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/conn.h"
+
 enum {
     SOON = SECOND / 2,
     POLL = 65 * SECOND,
@@ -14,31 +16,12 @@ enum {
 static const char notify_caps[] = "IDLE NOTIFY UIDPLUS SPECIAL-USE LITERAL+";
 static const char idle_caps[] = "IDLE UIDPLUS SPECIAL-USE";
 
-static struct trap *add_trap(struct stage *stage, const char *caps, const char *const *folders)
-{
-    struct trap *trap = stage_add_trap(stage, "trap");
-    trap->caps = caps;
-    for (size_t i = 0; folders[i]; i++) {
-        trap->folders[i] = folders[i];
-        trap->account.folder_count = i + 1;
-    }
-    stage->settings.continuous = true;
-    return trap;
-}
-
-/* Delivers to one folder after the other, and waits for each. */
+/* One folder after the other gets a mail. */
 static void deliver_round(struct stage *stage, struct trap *trap, const char *const *boxes,
                           const msec_t *within)
 {
-    static char bodies[100][16];
-    static size_t count;
     for (size_t i = 0; boxes[i]; i++) {
-        size_t taken = stage->sink.taken_count;
-        char *body = bodies[count++ % COUNT(bodies)];
-        snprintf(body, sizeof bodies[0], "mail %zu", count);
-        trap_deliver(trap, boxes[i], body);
-        stage_await_taken(stage, within[i], taken + 1);
-        assert_int_equal(fake_sink_taken(&stage->sink, body), 1);
+        stage_expect_mail(stage, trap, boxes[i], within[i]);
         stage_pass(stage, 10 * SECOND);
     }
 }
@@ -118,7 +101,7 @@ static void run_watched_case(const struct watched_case *c)
 {
     struct stage stage;
     stage_init(&stage);
-    struct trap *trap = add_trap(&stage, c->caps, c->folders);
+    struct trap *trap = stage_add_folders(&stage, c->caps, c->folders);
     trap->account.max_connections = c->max_connections;
     for (size_t i = 1; c->boxes[i]; i++)
         trap_add_box(trap, c->boxes[i], strcmp(c->boxes[i], "Spam") == 0 ? "\\Junk" : "");
@@ -154,7 +137,8 @@ static void test_folder_appears(void **state)
     for (int notify = 0; notify < 2; notify++) {
         struct stage stage;
         stage_init(&stage);
-        struct trap *trap = add_trap(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
+        struct trap *trap =
+            stage_add_folders(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
         stage_start(&stage);
         stage_pass(&stage, HOUR);
         deliver_round(&stage, trap, inbox, (const msec_t[]){SOON});
@@ -175,7 +159,8 @@ static void test_folder_made_again(void **state)
     for (int notify = 0; notify < 2; notify++) {
         struct stage stage;
         stage_init(&stage);
-        struct trap *trap = add_trap(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
+        struct trap *trap =
+            stage_add_folders(&stage, notify ? notify_caps : idle_caps, inbox_and_more);
         trap_add_box(trap, "more", "");
         stage_start(&stage);
         stage_pass(&stage, 2 * MINUTE);
@@ -233,7 +218,7 @@ static void test_notify_falls_silent(void **state)
     static const msec_t within[] = {SOON, 6 * MINUTE, POLL, SOON};
     struct stage stage;
     stage_init(&stage);
-    struct trap *trap = add_trap(&stage, notify_caps, inbox_and_more);
+    struct trap *trap = stage_add_folders(&stage, notify_caps, inbox_and_more);
     trap->account.max_connections = 2;
     trap_add_box(trap, "more", "");
     stage_start(&stage);
@@ -253,7 +238,7 @@ static void test_notify_given_up(void **state)
     (void)state;
     struct stage stage;
     stage_init(&stage);
-    struct trap *trap = add_trap(&stage, notify_caps, inbox_and_more);
+    struct trap *trap = stage_add_folders(&stage, notify_caps, inbox_and_more);
     trap_add_box(trap, "more", "");
     stage_start(&stage);
     stage_pass(&stage, 2 * MINUTE);
@@ -265,12 +250,88 @@ static void test_notify_given_up(void **state)
     stage_release(&stage);
 }
 
+static void deliver_to_more(struct trap_conn *conn)
+{
+    trap_deliver(conn->trap, "more", "third");
+}
+
+/* A mail comes to the open folder just when it is left for another's news: the server tells of it
+ * as of the open folder's, which is taken for the other's, and NOTIFY does not again. */
+static void test_notify_while_leaving(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"first", "second", "third"};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_folders(&stage, notify_caps, inbox_and_more);
+    trap_add_box(trap, "more", "");
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    trap_deliver(trap, "more", "first");
+    stage_await_taken(&stage, SOON, 1);
+    stage_pass(&stage, 5 * SECOND);
+    trap_fault(
+        trap, (struct trap_fault){
+                  .on = "SELECT \"INBOX\"", .times = 1, .act = TRAP_CALL, .call = deliver_to_more});
+    trap_deliver(trap, "INBOX", "second");
+    stage_await_taken(&stage, SOON, 3);
+    stage_pass(&stage, 5 * MINUTE);
+    stage_assert_taken(&stage, bodies, COUNT(bodies));
+    assert_int_equal(trap->connections, 1);
+    stage_release(&stage);
+}
+
+/* The folder that mails are moved to is found by its use, which is taken from it, or it is removed:
+ * what was delivered is not delivered again, and is moved when there is a place for it. */
+static void test_target_vanishes(void **state)
+{
+    (void)state;
+    for (int removed = 0; removed < 2; removed++) {
+        struct stage stage;
+        stage_init(&stage);
+        struct trap *trap =
+            stage_add_folders(&stage, "IDLE UIDPLUS SPECIAL-USE MOVE", inbox_and_more);
+        trap->account.after = COLLECT_AFTER_MOVE;
+        trap->account.after_name = "\\Trash";
+        trap_add_box(trap, "more", "");
+        trap_add_box(trap, "Trash", "\\Trash");
+        stage_start(&stage);
+        stage_pass(&stage, 2 * MINUTE);
+        if (removed)
+            trap_remove_box(trap, "Trash");
+        else
+            box_set_attrs(trap_box(trap, "Trash"), "");
+        for (struct trap_conn *conn = trap->conns; conn; conn = conn->next)
+            if (conn->box == trap_box(trap, "INBOX"))
+                net_conn_write(conn->conn, "* BYE\r\n", 7);
+        stage_pass(&stage, 20 * MINUTE);
+        stage_expect_mail(&stage, trap, "more", POLL);
+        stage_expect_mail(&stage, trap, "INBOX", POLL);
+        stage_pass(&stage, HOUR);
+        if (removed)
+            trap_add_box(trap, "Trash", "\\Trash");
+        else
+            box_set_attrs(trap_box(trap, "Trash"), "\\Trash");
+        stage_pass(&stage, HOUR);
+        stage_expect_mail(&stage, trap, "more", SOON);
+        stage_pass(&stage, HOUR);
+        stage_assert_mailed(&stage);
+        assert_int_equal(trap_box(trap, "Trash")->count, 3);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_watched),           cmocka_unit_test(test_folder_appears),
-        cmocka_unit_test(test_folder_made_again), cmocka_unit_test(test_renumbered),
-        cmocka_unit_test(test_notify_given_up),   cmocka_unit_test(test_notify_falls_silent),
+        cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_folder_appears),
+        cmocka_unit_test(test_folder_made_again),
+        cmocka_unit_test(test_renumbered),
+        cmocka_unit_test(test_notify_given_up),
+        cmocka_unit_test(test_notify_falls_silent),
+        cmocka_unit_test(test_notify_while_leaving),
+        cmocka_unit_test(test_target_vanishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
