@@ -62,6 +62,79 @@ static void test_backlog(void **state)
         run_backlog_case(&backlog_cases[i]);
 }
 
+/* --- two folders, one connection ----------------------------------------------------------------
+ */
+
+enum {
+    POLL = 65 * SECOND,
+    PATIENCE = 5 * SECOND, /* with the open folder, when its mails wait for the broker's word */
+};
+
+static struct trap *begin_folders(const char *caps)
+{
+    static const char *const folders[] = {"INBOX", "more", NULL};
+    stage_init(&stage);
+    struct trap *trap = stage_add_folders(&stage, caps, folders);
+    trap->account.max_connections = 1;
+    trap_add_box(trap, "more", "");
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    return trap;
+}
+
+/* A mail that the broker says nothing about does not keep the other folder from being looked at. */
+static void test_unsettled_mail(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"first", "second", "third", "fourth", "fifth"};
+    static const char *const boxes[] = {"INBOX", "INBOX", "more", "more"};
+    struct trap *trap = begin_folders("IDLE UIDPLUS");
+    stage.sink.holds = true;
+    for (size_t i = 0; i < COUNT(boxes); i++) {
+        trap_deliver(trap, boxes[i], bodies[i]);
+        stage_await_offered(&stage, POLL + PATIENCE, i + 1);
+        stage_pass(&stage, 10 * SECOND);
+    }
+    trap_deliver(trap, "INBOX", bodies[4]);
+    stage_pass(&stage, HOUR);
+    stage.sink.holds = false;
+    fake_sink_let_go(&stage.sink);
+    stage_await_taken(&stage, POLL + PATIENCE, COUNT(bodies));
+    stage_pass(&stage, 2 * POLL);
+    stage_assert_taken(&stage, bodies, COUNT(bodies));
+    assert_int_equal(box_unseen(trap_box(trap, "INBOX")), 0);
+    assert_int_equal(box_unseen(trap_box(trap, "more")), 0);
+    assert_int_equal(trap->connections, 1);
+    stage_release(&stage);
+}
+
+/* Nor does a folder to which mail comes without an end. */
+static void test_busy_folder(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *caps;
+        msec_t within;
+    } cases[] = {{"IDLE NOTIFY UIDPLUS", 2 * SECOND}, {"IDLE UIDPLUS", POLL}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct trap *trap = begin_folders(cases[i].caps);
+        trap_deliver(trap, "more", "rare");
+        for (msec_t passed = 0; !fake_sink_taken(&stage.sink, "rare"); passed += 400) {
+            if (passed > cases[i].within)
+                stage_fail(&stage, "the other folder starves");
+            stage_mail(&stage, trap, 1, 0);
+            stage_pass(&stage, 400);
+        }
+        stage_await_taken(&stage, PATIENCE, stage.mailed + 1);
+        stage_pass(&stage, 2 * POLL);
+        assert_int_equal(stage.sink.taken_count, stage.mailed + 1);
+        assert_int_equal(box_unseen(trap_box(trap, "INBOX")), 0);
+        assert_int_equal(box_unseen(trap_box(trap, "more")), 0);
+        assert_int_equal(trap->connections, 1);
+        stage_release(&stage);
+    }
+}
+
 /* --- a host's rule ------------------------------------------------------------------------------
  */
 
@@ -73,6 +146,14 @@ static unsigned sum_of_open(const struct stage *of)
     for (size_t i = 0; i < of->trap_count; i++)
         open += of->traps[i]->open;
     return open;
+}
+
+static unsigned sum_of_logins(const struct stage *of)
+{
+    unsigned logins = 0;
+    for (size_t i = 0; i < of->trap_count; i++)
+        logins += of->traps[i]->logins;
+    return logins;
 }
 
 /* Looked at in each turn. */
@@ -96,6 +177,13 @@ static void begin_ruled(size_t traps, const struct pace_rule *rule)
     connections_max = rule->connections;
 }
 
+/* Who waits for its turn is not in trouble. */
+static void assert_no_trouble(void)
+{
+    for (size_t i = 0; i < stage.trap_count; i++)
+        assert_int_not_equal(collector_report(stage.collector, i)->phase, COLLECT_RETRYING);
+}
+
 /* Whoever has a connection gives it up for who has none, and comes back after the pause between two
  * looks: so everybody's mail is found within two of these and a little. */
 static void test_connections_per_host(void **state)
@@ -111,6 +199,7 @@ static void test_connections_per_host(void **state)
                 stage_mail(&stage, stage.traps[j], 1, 0);
             stage_await(&stage, 2 * MINUTE + 10 * SECOND, has_taken_within_limit);
             stage_pass(&stage, 7 * SECOND);
+            assert_no_trouble();
         }
         stage_pass(&stage, 2 * MINUTE);
         stage_assert_mailed(&stage);
@@ -146,12 +235,46 @@ static void test_rules_change(void **state)
     stage_release(&stage);
 }
 
-static unsigned sum_of_logins(const struct stage *of)
+/* A mailbox's second connection takes none from another's first one, and makes room for it. */
+static void test_second_connections(void **state)
 {
-    unsigned logins = 0;
-    for (size_t i = 0; i < of->trap_count; i++)
-        logins += of->traps[i]->logins;
-    return logins;
+    (void)state;
+    enum {
+        FIRST = 4,
+        LATE = 2
+    };
+    for (unsigned most = FIRST; most <= FIRST + LATE; most += LATE) {
+        struct pace_rule rule = {.connections = most};
+        begin_ruled(FIRST + LATE, &rule);
+        for (size_t i = 0; i < stage.trap_count; i++) {
+            struct trap *trap = stage.traps[i];
+            trap->folders[1] = "Spam";
+            trap->account.folder_count = 2;
+            trap_add_box(trap, "Spam", "");
+            trap->dismissed = i >= FIRST;
+        }
+        stage_start(&stage);
+        for (size_t i = 0; i < FIRST * 4; i++) {
+            stage_pass(&stage, 3 * MINUTE);
+            stage_expect_mail(&stage, stage.traps[i % FIRST], "INBOX", SECOND);
+            stage_expect_mail(&stage, stage.traps[i % FIRST], "Spam", POLL);
+        }
+        assert_int_equal(sum_of_logins(&stage), most);
+        assert_int_equal(sum_of_open(&stage), most);
+        if (most > FIRST) {
+            for (size_t i = FIRST; i < stage.trap_count; i++)
+                stage.traps[i]->dismissed = false;
+            stage_reload(&stage);
+            stage_pass(&stage, 30 * MINUTE);
+            for (size_t i = 0; i < stage.trap_count; i++)
+                stage_expect_mail(&stage, stage.traps[i], "INBOX", SECOND);
+            assert_int_equal(sum_of_logins(&stage), most + LATE);
+            assert_int_equal(sum_of_open(&stage), most);
+        }
+        stage_pass(&stage, 5 * SECOND);
+        stage_assert_mailed(&stage);
+        stage_release(&stage);
+    }
 }
 
 /* A rested host bears four at once, then two a second: when it begins, and after all are thrown
@@ -184,9 +307,9 @@ static void test_logins_per_second(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_backlog),
-        cmocka_unit_test(test_connections_per_host),
-        cmocka_unit_test(test_rules_change),
+        cmocka_unit_test(test_backlog),           cmocka_unit_test(test_unsettled_mail),
+        cmocka_unit_test(test_busy_folder),       cmocka_unit_test(test_connections_per_host),
+        cmocka_unit_test(test_rules_change),      cmocka_unit_test(test_second_connections),
         cmocka_unit_test(test_logins_per_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
