@@ -1,5 +1,4 @@
-/* Mails over which a server breaks the protocol, and with it the connection, one after the other
- * while the collector stays: each is held at its first time, and what comes behind it is taken. */
+/* Mails that a server does not give out as it should. */
 #include "stage.h"
 
 #include <stdio.h>
@@ -27,6 +26,8 @@ static bool is_held(struct stage *stage)
     return collector_report(stage->collector, 0)->held == held;
 }
 
+/* Over each the server breaks the protocol, and with it the connection: each is held at its first
+ * time, and what comes behind it is taken. */
 static void test_one_after_the_other(void **state)
 {
     (void)state;
@@ -54,10 +55,35 @@ static void test_one_after_the_other(void **state)
     stage_release(&stage);
 }
 
+/* One that the server will not give out is tried once a day, and told of once. */
+static void test_refused(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    stage.settings.continuous = true;
+    trap_fault(trap, (struct trap_fault){
+                         .on = "BODY.PEEK", .act = TRAP_ANSWER, .text = "$ NO it is broken\r\n"});
+    stage_mail(&stage, trap, 1, 0);
+    stage_start(&stage);
+    stage_pass(&stage, 5 * 24 * HOUR);
+    assert_int_equal(collector_report(stage.collector, 0)->held, 1);
+    assert_int_equal(stage_logged(&stage, "held, left untouched"), 1);
+    assert_int_equal(stage_logged(&stage, "warning"), 1);
+    assert_in_range(trap_count(trap, "BODY.PEEK"), 4, 20);
+    trap_mend(trap);
+    stage_await_taken(&stage, 25 * HOUR, 1);
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,25 @@ static void deliver_second_unseen(struct trap_conn *conn)
     box_add(trap_box(conn->trap, "INBOX"), "second", "");
 }
 
+static void tell_selected(struct trap_conn *conn)
+{
+    if (conn->box)
+        view_sync(&conn->view, conn->box, &conn->out);
+}
+
+static void tell_second_early(struct trap_conn *conn)
+{
+    deliver_second_unseen(conn);
+    tell_selected(conn);
+}
+
+static void mark_second_unread(struct stage *stage, struct trap *trap)
+{
+    uint32_t uid = box_add(trap_box(trap, "INBOX"), "second", "\\Seen");
+    stage_pass(stage, 3 * MINUTE);
+    letter_store(box_find(trap_box(trap, "INBOX"), uid), '-', "\\Seen");
+}
+
 static void end_idle(struct stage *stage, struct trap *trap)
 {
     (void)stage;
@@ -137,6 +156,14 @@ static const struct idle_case idle_cases[] = {
      .within = SOON,
      .third_within = 16 * MINUTE,
      .warned = "does not tell of in IDLE"},
+    {.name = "IDLE tells before it stands, and at its end, but nothing between",
+     .deaf = true,
+     .faults = {{.on = "DONE", .act = TRAP_CALL, .call = tell_selected},
+                {.on = "IDLE", .act = TRAP_CALL, .times = 1, .call = tell_second_early}},
+     .second_comes_by_itself = true,
+     .within = SOON,
+     .third_within = 65 * SECOND,
+     .warned = "does not tell of in IDLE"},
     {.name = "IDLE is not begun",
      .faults = {{.on = "IDLE", .act = TRAP_SILENCE, .times = 1}},
      .within = 3 * MINUTE,
@@ -148,6 +175,11 @@ static const struct idle_case idle_cases[] = {
     {.name = "nonsense", .meanwhile = renumber_nonsense, .within = SOON},
     {.name = "another client expunges", .meanwhile = expunge_first, .within = SOON},
     {.name = "another client flags", .meanwhile = store_first, .within = SOON},
+    {.name = "another client marks what was read as unread",
+     .meanwhile = mark_second_unread,
+     .second_comes_by_itself = true,
+     .within = 16 * MINUTE,
+     .warned = "or somebody marked them unread"},
     {.name = "the end comes in mid-literal",
      .faults = {{.on = "BODY.PEEK", .act = TRAP_CUT_CLOSE, .text = "rst", .times = 1}},
      .within = SOON,

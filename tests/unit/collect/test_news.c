@@ -70,11 +70,49 @@ static void test_a_server_that_cries_news(void **state)
     stage_release(&stage);
 }
 
+struct answer_case {
+    const char *answer; /* to the search for the second mail */
+    size_t mails;
+};
+
+/* The look for more is refused, or its result cut short: nothing is lost by that, or doubled. */
+static void test_a_look_that_fails(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"first", "second", "third"};
+    static const struct answer_case cases[] = {
+        {"$ NO [INUSE] not now\r\n", 2},
+        {"* SEARCH 2\r\n$ OK [MESSAGELIMIT 1 2] that is all\r\n", 3}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct trap *trap = begin("IDLE UIDPLUS");
+        stage.sink.holds = true;
+        trap_deliver(trap, "INBOX", bodies[0]);
+        stage_await_offered(&stage, SOON, 1);
+        stage_await_idling(&stage, SOON, 1);
+        trap_fault(trap,
+                   (struct trap_fault){
+                       .on = "SEARCH", .act = TRAP_ANSWER, .times = 1, .text = cases[i].answer});
+        for (size_t j = 1; j < cases[i].mails; j++) {
+            trap_deliver(trap, "INBOX", bodies[j]);
+            stage_pass(&stage, 10 * SECOND);
+        }
+        stage.sink.holds = false;
+        fake_sink_let_go(&stage.sink);
+        stage_await_taken(&stage, SOON, cases[i].mails);
+        stage_pass(&stage, HOUR);
+        stage_assert_taken(&stage, bodies, cases[i].mails);
+        assert_int_equal(box_unseen(trap_box(trap, "INBOX")), 0);
+        assert_int_equal(trap->connections, 1);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_while_the_broker_is_silent),
         cmocka_unit_test(test_a_server_that_cries_news),
+        cmocka_unit_test(test_a_look_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* What servers really do: the mails arrive all the same, once, and nobody is stormed. */
 #include "stage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -19,6 +20,16 @@ struct refusal_case {
     msec_t within;                  /* after it is mended the mail is taken */
     unsigned told;                  /* how often its end is; 0: it is no trouble */
 };
+
+static char dated_words[120];
+
+/* The same at each time, but for the numbers in it. */
+static void date_words(struct trap_conn *conn)
+{
+    snprintf(dated_words, sizeof dated_words,
+             "$ NO [UNAVAILABLE] Temporary failure. [mx%u:2026-11-27 08:%02u:00]\r\n",
+             conn->number % 3 * 9, conn->number % 60);
+}
 
 static const struct refusal_case refusal_cases[] = {
     {.name = "too many connections",
@@ -58,6 +69,15 @@ static const struct refusal_case refusal_cases[] = {
      .lasts = 2 * HOUR,
      .least = 8,
      .most = 25,
+     .within = 16 * MINUTE,
+     .pause_least = MINUTE,
+     .pause_most = 16 * MINUTE,
+     .told = 1},
+    {.name = "UNAVAILABLE, with the time of day",
+     .fault = {.on = "LOGIN", .act = TRAP_ANSWER, .text = dated_words, .call = date_words},
+     .lasts = 24 * HOUR,
+     .least = 96,
+     .most = 200,
      .within = 16 * MINUTE,
      .pause_least = MINUTE,
      .pause_most = 16 * MINUTE,
@@ -335,11 +355,54 @@ static void test_slips(void **state)
         run_slip_case(&slip_cases[i]);
 }
 
+/* --- a UIDNEXT that is wrong once ------------------------------------------------------------- */
+
+static void raise_uidnext(struct trap_conn *conn)
+{
+    trap_box(conn->trap, "INBOX")->uidnext = 400000;
+}
+
+static void lower_uidnext(struct trap_conn *conn)
+{
+    trap_box(conn->trap, "INBOX")->uidnext = 2;
+}
+
+/* What it hid is found by a whole look, and it is not believed again. */
+static void test_wrong_uidnext(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    stage.settings.continuous = true;
+    stage_start(&stage);
+    stage_expect_mail(&stage, trap, "INBOX", MINUTE);
+    stage_pass(&stage, 2 * MINUTE);
+    trap_fault(trap, (struct trap_fault){
+                         .on = "SELECT", .act = TRAP_CALL, .times = 1, .call = raise_uidnext});
+    trap_fault(trap, (struct trap_fault){
+                         .on = "SEARCH", .act = TRAP_CALL, .times = 1, .call = lower_uidnext});
+    trap_cut_off(trap, false);
+    stage_pass(&stage, 3 * MINUTE);
+    stage_expect_mail(&stage, trap, "INBOX", 16 * MINUTE);
+    for (int i = 0; i < 3; i++) {
+        stage_pass(&stage, 20 * MINUTE);
+        stage_expect_mail(&stage, trap, "INBOX", SOON);
+    }
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    assert_int_equal(stage_logged(&stage, "were not found by earlier looks"), 1);
+    assert_int_equal(stage_logged(&stage, "warning"), 1);
+    assert_int_equal(trap->connections, 2);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_slips),
+        cmocka_unit_test(test_wrong_uidnext),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
