@@ -55,7 +55,7 @@ static int json_take_list(const json_t *object, const char *key, char ***list, s
 static int json_add(struct broker_map *accounts, const char *ident, const json_t *object,
                     struct err *err)
 {
-    const char *owner, *secret;
+    const char *owner = NULL, *secret = NULL;
     if (broker_account_check_name("the ident", ident, err))
         return -1;
     if (!json_is_object(object))

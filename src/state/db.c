@@ -122,7 +122,7 @@ static int state_db_query(sqlite3 *db, const char *sql, int64_t *ret_value, stru
  * empty one. Beside a WAL a page may be in part: the rest of it comes from there. */
 static int state_db_check_length(sqlite3 *db, struct err *err)
 {
-    int64_t page_size;
+    int64_t page_size = 0;
     if (state_db_query(db, "PRAGMA page_size", &page_size, err) < 0)
         return -1;
     const char *path = sqlite3_db_filename(db, "main");
@@ -138,7 +138,7 @@ static int state_db_check_length(sqlite3 *db, struct err *err)
 /* Is it ours, or empty? Only reads: a file of another program's stays as it is. */
 static int state_db_identify(sqlite3 *db, int64_t *ret_schema, struct err *err)
 {
-    int64_t application, schema, objects;
+    int64_t application = 0, schema = 0, objects = 0;
     if (state_db_query(db, "PRAGMA application_id", &application, err) < 0 ||
         state_db_query(db, "PRAGMA user_version", &schema, err) < 0 ||
         state_db_query(db, "SELECT count(*) FROM sqlite_schema", &objects, err) < 0)
