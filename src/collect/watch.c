@@ -307,13 +307,12 @@ static bool watch_has_stood(const struct watch *watch)
 }
 
 /* Some of it may have come on record only after the connection ended. */
-static bool watch_has_delivered(const struct watch *watch)
+static bool watch_has_delivered(struct watch *watch)
 {
-    uint64_t delivered = watch->delivered;
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i))
-            delivered += watch_folder(watch, i)->folder.delivered;
-    return delivered;
+            watch_tell_folder(watch, watch_folder(watch, i));
+    return watch->delivered;
 }
 
 /* Nothing is in flight any more: how does it go on? */
@@ -334,7 +333,7 @@ static void watch_decide(struct watch *watch)
     }
     struct retry_attempt attempt = {
         .action = why->action,
-        .progressed = watch_has_stood(watch) || watch_has_delivered(watch),
+        .progressed = watch_has_delivered(watch) || watch_has_stood(watch),
         .caught_up = watch->caught_up,
         .limited = watch->limited,
         .hint = watch->hint,
