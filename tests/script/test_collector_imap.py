@@ -700,11 +700,11 @@ def test_literals_that_cannot_be(imap, hpfeeds, run):
             server = imap(spam(3, who=name), name=name)
             server.inbox.mail(2).answer = announce(text, behind)
             servers.append(server)
-    good = imap(spam(2, who="good"), name="good")
+    good = imap(spam(1, who="good"), name="good")  # UID 2 is held everywhere
     mailboxes = [server.mailbox() for server in [*servers, good]]
     result = run(hpfeeds.feed(), mailboxes)
-    assert result.code == 0 and result.row("good") == (2, 2, 0, "ok"), result
-    expected = spam(2, who="good")
+    assert result.code == 0 and result.row("good") == (1, 1, 0, "ok"), result
+    expected = spam(1, who="good")
     for server in servers:
         assert result.row(server.name) == (3, 2, 1, "ok"), result
         assert server.connections == (3 if server.name.endswith("True") else 2)
