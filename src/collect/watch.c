@@ -57,11 +57,6 @@ void watch_enter(struct watch *watch, enum watch_state state)
         report->phase = COLLECT_WATCHING;
 }
 
-bool watch_stands(const struct watch *watch)
-{
-    return watch->connection.ready;
-}
-
 void watch_nudge(struct watch *watch)
 {
     net_deferred_schedule(watch->step);

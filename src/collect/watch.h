@@ -111,7 +111,5 @@ void watch_hurry(struct watch *watch);
 void watch_resume(struct watch *watch);
 /* Closes the connection; becomes OVER when what is in flight is settled. */
 void watch_stop(struct watch *watch, const struct err *why);
-/* Has it logged in, and not lost the connection since? */
-bool watch_stands(const struct watch *watch);
 
 #endif
