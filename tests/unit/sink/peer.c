@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "hpfeeds/server.h"
@@ -337,12 +338,33 @@ static void peer_accepted(void *ctx, struct net_conn *conn)
 
 static const struct net_listener_events peer_listener_events = {.accepted = peer_accepted};
 
+/* A socket bound to a free port and never listening: connecting there is refused, and while the
+ * peer is away the kernel gives the port to nobody else, as the source of a connection say. */
+static int peer_hold_port(uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(fd, (struct sockaddr *)&address, size) ||
+        getsockname(fd, (struct sockaddr *)&address, &size)) {
+        perror("peer: no port");
+        abort();
+    }
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
 void peer_start(struct peer *peer, struct net_loop *loop)
 {
     struct err err;
     peer->loop = loop;
-    if (!peer->back)
+    if (!peer->back) {
         peer->back = net_timer_new(loop, peer_back, peer);
+        peer->hold = peer_hold_port(&peer->port);
+    }
     if (!peer->frame_max)
         peer->frame_max = 1 << 20;
     if (net_listener_new(loop, "127.0.0.1", peer->port, peer->tls, &peer_listener_events, peer,
@@ -350,7 +372,6 @@ void peer_start(struct peer *peer, struct net_loop *loop)
         fprintf(stderr, "peer: %s\n", err.text);
         abort();
     }
-    peer->port = net_listener_port(peer->listener);
 }
 
 void peer_drop_links(struct peer *peer, enum peer_answer how)
@@ -372,7 +393,10 @@ void peer_stop(struct peer *peer, enum peer_answer how)
 void peer_release(struct peer *peer)
 {
     peer_stop(peer, PEER_CLOSE);
+    if (peer->back)
+        close(peer->hold);
     net_timer_free(peer->back);
+    peer->back = NULL;
     for (size_t i = 0; i < peer->record_count; i++) {
         free(peer->records[i].channel);
         buf_release(&peer->records[i].whole);

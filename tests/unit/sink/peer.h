@@ -43,6 +43,7 @@ struct peer {
     struct net_tls *tls;
     struct net_listener *listener;
     uint16_t port;
+    int hold; /* keeps the port for the peer while nothing listens there */
 
     /* the script */
     const char *secret;
