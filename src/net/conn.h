@@ -50,7 +50,7 @@ struct net_conn_target {
 
 /* Begins to connect: resolves, tries all addresses as RFC 8305 says (a next one after 250 ms or at
  * the first failure, families interleaved), the first to answer wins. TCP_NODELAY and keepalive
- * are on: a peer that is gone without a word fails it within 105 s. Never fails at once: trouble
+ * are on: a peer that is gone without a word fails it within 113 s. Never fails at once: trouble
  * comes through `failed`. */
 struct net_conn *net_conn_open(struct net_loop *loop, const struct net_conn_target *target,
                                const struct net_conn_events *events, void *ctx);
