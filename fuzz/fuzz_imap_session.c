@@ -262,8 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct imap_session_settings settings = {
         .security = security == 3 ? IMAP_SECURITY_IMPLICIT : (enum imap_security)security,
         .auth = mode & FUZZ_LOGIN ? IMAP_AUTH_LOGIN : IMAP_AUTH_AUTO,
-        .user = fuzz.user,
-        .password = fuzz.password,
+        .credentials = {.user = fuzz.user, .password = fuzz.password},
         .limits = imap_limits_default,
     };
     settings.limits.text_max = 2000;

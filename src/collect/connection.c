@@ -88,8 +88,7 @@ static void connection_alert(struct connection *connection, const struct imap_re
     char words[200];
     if (connection->alerts++ < CONNECTION_ALERTS)
         log_warning(connection->scope, "the server alerts: %s",
-                    imap_refusal_words(words, sizeof words, response, connection->account->user,
-                                       connection->account->password));
+                    imap_refusal_words(words, sizeof words, response, &connection->credentials));
 }
 
 static void connection_data(struct connection *connection, const struct imap_response *response)
@@ -218,11 +217,16 @@ static const struct net_conn_events connection_conn_events = {
 void connection_open(struct connection *connection)
 {
     const struct collect_account *account = connection->account;
+    connection->credentials = (struct sasl_credentials){
+        .user = account->user,
+        .password = account->password,
+        .host = account->host,
+        .port = account->port,
+    };
     connection->session = imap_session_new(&(struct imap_session_settings){
         .security = account->security,
         .auth = account->auth,
-        .user = account->user,
-        .password = account->password,
+        .credentials = connection->credentials,
         .limits = imap_limits_default,
     });
     connection->conn =

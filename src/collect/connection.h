@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "imap/session.h"
+#include "sasl/sasl.h"
 
 struct collect_account;
 struct collect_env;
@@ -50,13 +51,14 @@ struct connection {
     const struct log_scope *scope;
     const struct connection_events *events;
     void *ctx;
-    struct net_conn *conn;        /* NULL without a connection, as is … */
-    struct imap_session *session; /* … this */
-    bool stalled;                 /* nothing is read, for want of memory */
-    bool securing;                /* STARTTLS was answered, TLS does not stand yet */
-    bool ready;                   /* logged in */
-    bool leaving;                 /* after LOGOUT; how a server ends then is its own affair */
-    bool progressed;              /* since the deadline was set: it is to be set anew */
+    struct net_conn *conn;               /* NULL without a connection, as is … */
+    struct imap_session *session;        /* … this */
+    struct sasl_credentials credentials; /* of this login; the account's */
+    bool stalled;                        /* nothing is read, for want of memory */
+    bool securing;                       /* STARTTLS was answered, TLS does not stand yet */
+    bool ready;                          /* logged in */
+    bool leaving;    /* after LOGOUT; how a server ends then is its own affair */
+    bool progressed; /* since the deadline was set: it is to be set anew */
     unsigned talk;   /* untagged responses that set it anew, since the last answer or body */
     unsigned alerts; /* told so far */
     size_t trickle;  /* bytes of body since the deadline was set */

@@ -54,6 +54,8 @@ enum conf_auth {
     CONF_AUTH_AUTO,
     CONF_AUTH_PLAIN,
     CONF_AUTH_LOGIN,
+    CONF_AUTH_XOAUTH2,
+    CONF_AUTH_OAUTHBEARER,
 };
 
 enum conf_after {

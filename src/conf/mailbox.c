@@ -152,8 +152,8 @@ static void conf_mailbox_apply_password(struct conf_mailbox_reader *reader)
 /* Mechanisms of later versions are known by name, to say so. */
 static void conf_mailbox_apply_auth(struct conf_mailbox_reader *reader)
 {
-    static const char *const ways[] = {"auto", "plain", "login", NULL};
-    static const char *const later[] = {"scram-sha-256", "scram-sha-1", "xoauth2", "oauthbearer"};
+    static const char *const ways[] = {"auto", "plain", "login", "xoauth2", "oauthbearer", NULL};
+    static const char *const later[] = {"scram-sha-256", "scram-sha-1"};
     const struct conf_entry *entry = conf_mailbox_entry(reader, MAILBOX_AUTH);
     if (!entry)
         return;
@@ -162,15 +162,17 @@ static void conf_mailbox_apply_auth(struct conf_mailbox_reader *reader)
         if (value->kind == CONF_YAML_SCALAR && value->len == strlen(later[i]) &&
             !strncasecmp(value->text, later[i], value->len)) {
             conf_file_error(reader->file, value,
-                            "\"auth\" %s is not supported by this version, expected auto, plain "
-                            "or login",
+                            "\"auth\" %s is not supported by this version, expected auto, plain, "
+                            "login, xoauth2 or oauthbearer",
                             later[i]);
             return;
         }
     }
     unsigned way;
-    if (conf_value_choice(reader->file, entry, ways, &way))
-        reader->draft->mailbox.auth = (enum conf_auth)way;
+    if (!conf_value_choice(reader->file, entry, ways, &way))
+        return;
+    reader->draft->mailbox.auth = (enum conf_auth)way;
+    reader->draft->auth_at = entry->value;
 }
 
 static void conf_mailbox_apply_account(struct conf_mailbox_reader *reader)
@@ -353,6 +355,17 @@ static void conf_mailbox_check_move(const struct conf_mailbox_draft *draft,
                             "another folder");
 }
 
+/* A token has to come from somewhere. */
+static void conf_mailbox_check_auth(const struct conf_mailbox_draft *draft,
+                                    const struct conf_file *file)
+{
+    enum conf_auth auth = draft->mailbox.auth;
+    if (auth == CONF_AUTH_XOAUTH2 || auth == CONF_AUTH_OAUTHBEARER)
+        conf_file_error(file, draft->auth_at,
+                        "\"auth\" %s takes an access token, which needs \"oauth2\"",
+                        auth == CONF_AUTH_XOAUTH2 ? "xoauth2" : "oauthbearer");
+}
+
 void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *file,
                          const struct conf_yaml *map, bool *ret_whole)
 {
@@ -367,6 +380,7 @@ void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *fil
     conf_mailbox_finish_port(draft);
     conf_mailbox_finish_label(&draft->mailbox, file);
     conf_mailbox_check_move(draft, file);
+    conf_mailbox_check_auth(draft, file);
     draft->mailbox.line = map->line;
     *ret_whole = draft->mailbox.label && draft->mailbox.username && draft->mailbox.host &&
                  draft->mailbox.port;

@@ -15,6 +15,7 @@ struct conf_mailbox_draft {
     struct conf_mailbox mailbox;
     const struct conf_secret *secret; /* NULL: the password stands in the file */
     const struct conf_yaml *after_at; /* NULL: not written */
+    const struct conf_yaml *auth_at;  /* the same */
     bool port_given;                  /* "given" is also what was wrong and is reported */
     bool tls_given;
     bool username_given;

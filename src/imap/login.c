@@ -13,27 +13,23 @@ enum {
     IMAP_LOGIN_UNTAGGED_MAX = 1000
 };
 
-void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings)
+void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings,
+                     const struct sasl_credentials *credentials)
 {
     *login = (struct imap_login){
         .state = IMAP_LOGIN_GREETING,
         .security = settings->security,
         .auth = settings->auth,
         .secured = settings->security == IMAP_SECURITY_IMPLICIT,
-        .user = mem_strdup(settings->user ? settings->user : ""),
-        .password = mem_strdup(settings->password ? settings->password : ""),
+        .credentials = credentials,
     };
 }
 
-/* User and password have done their work. */
+/* The mechanism's copies of secrets have done their work. */
 static void imap_login_forget(struct imap_login *login)
 {
     sasl_client_free(login->sasl);
-    mem_free_secret(login->user);
-    mem_free_secret(login->password);
     login->sasl = NULL;
-    login->user = NULL;
-    login->password = NULL;
 }
 
 void imap_login_release(struct imap_login *login)
@@ -93,7 +89,7 @@ static int imap_login_authenticate(struct imap_login *login, struct imap_command
                                    enum sasl_mechanism mechanism, struct err *err)
 {
     struct buf args = {0}, answer = {0};
-    int result = sasl_client_new(mechanism, login->user, login->password, &login->sasl, err);
+    int result = sasl_client_new(mechanism, login->credentials, &login->sasl, err);
     if (result < 0)
         goto out;
     bool at_once = login->caps & IMAP_CAP_SASL_IR && sasl_client_first(login->sasl);
@@ -115,15 +111,73 @@ out:
     return result;
 }
 
+static const char *imap_login_text(const char *text)
+{
+    return text ? text : "";
+}
+
 static int imap_login_command(struct imap_login *login, struct imap_commands *commands)
 {
     struct buf args = {0};
     /* Enough for both in any form: growing would leave copies behind. */
-    buf_reserve_exact(&args, 2 * (strlen(login->user) + strlen(login->password)) + 64);
-    imap_args_add_string(&args, login->caps, login->user);
-    imap_args_add_string(&args, login->caps, login->password);
+    const char *user = imap_login_text(login->credentials->user);
+    const char *password = imap_login_text(login->credentials->password);
+    buf_reserve_exact(&args, 2 * (strlen(user) + strlen(password)) + 64);
+    imap_args_add_string(&args, login->caps, user);
+    imap_args_add_string(&args, login->caps, password);
     imap_commands_issue(commands, IMAP_COMMAND_LOGIN, &args);
     return 0;
+}
+
+/* The mechanisms, the best first. */
+static const struct imap_login_way {
+    enum imap_auth auth; /* what asks for it by name */
+    unsigned cap;
+    enum sasl_mechanism mechanism;
+    bool token; /* with an access token */
+} imap_login_ways[] = {
+    {IMAP_AUTH_OAUTHBEARER, IMAP_CAP_AUTH_OAUTHBEARER, SASL_OAUTHBEARER, true},
+    {IMAP_AUTH_XOAUTH2, IMAP_CAP_AUTH_XOAUTH2, SASL_XOAUTH2, true},
+    {IMAP_AUTH_PLAIN, IMAP_CAP_AUTH_PLAIN, SASL_PLAIN, false},
+    {IMAP_AUTH_LOGIN, IMAP_CAP_AUTH_LOGIN, SASL_LOGIN, false},
+};
+
+/* Is it one that the configuration lets us go? */
+static bool imap_login_way_fits(const struct imap_login *login, const struct imap_login_way *way)
+{
+    return login->auth == IMAP_AUTH_AUTO ? way->token == !!login->credentials->access_token
+                                         : way->auth == login->auth;
+}
+
+/* NULL: the server offers none that fits. */
+static const struct imap_login_way *imap_login_best_way(const struct imap_login *login)
+{
+    for (size_t i = 0; i < sizeof imap_login_ways / sizeof *imap_login_ways; i++)
+        if (imap_login_way_fits(login, &imap_login_ways[i]) && login->caps & imap_login_ways[i].cap)
+            return &imap_login_ways[i];
+    return NULL;
+}
+
+static bool imap_login_may_command(const struct imap_login *login)
+{
+    return !(login->caps & IMAP_CAP_LOGINDISABLED) &&
+           (login->auth == IMAP_AUTH_LOGIN ||
+            (login->auth == IMAP_AUTH_AUTO && !login->credentials->access_token));
+}
+
+static int imap_login_no_way(const struct imap_login *login, struct err *err)
+{
+    if (login->auth == IMAP_AUTH_AUTO || login->auth == IMAP_AUTH_LOGIN)
+        return err_set(err, ERR_GIVE_UP, "the server offers no known way to log in%s: neither %s",
+                       login->secured ? "" : " without TLS",
+                       login->credentials->access_token
+                           ? "AUTH=OAUTHBEARER nor AUTH=XOAUTH2"
+                           : "AUTH=PLAIN nor AUTH=LOGIN, and LOGIN is disabled");
+    const struct imap_login_way *way = imap_login_ways;
+    while (way->auth != login->auth)
+        way++;
+    return err_set(err, ERR_GIVE_UP, "the server does not offer AUTH=%s, which is asked for",
+                   sasl_mechanism_name(way->mechanism));
 }
 
 /* The best way in that both sides have. The only place from which credentials leave. */
@@ -132,22 +186,11 @@ static int imap_login_enter(struct imap_login *login, struct imap_commands *comm
 {
     if (!imap_login_trusted(login))
         return err_set(err, ERR_GIVE_UP, "no TLS: the password is not sent in the clear");
-    unsigned caps = login->caps;
-    int result;
-    if (login->auth != IMAP_AUTH_LOGIN && caps & IMAP_CAP_AUTH_PLAIN)
-        result = imap_login_authenticate(login, commands, SASL_PLAIN, err);
-    else if (login->auth == IMAP_AUTH_PLAIN)
-        return err_set(err, ERR_GIVE_UP,
-                       "the server does not offer AUTH=PLAIN, which is asked for");
-    else if (caps & IMAP_CAP_AUTH_LOGIN)
-        result = imap_login_authenticate(login, commands, SASL_LOGIN, err);
-    else if (!(caps & IMAP_CAP_LOGINDISABLED))
-        result = imap_login_command(login, commands);
-    else
-        return err_set(err, ERR_GIVE_UP,
-                       "the server offers no known way to log in%s: neither AUTH=PLAIN nor "
-                       "AUTH=LOGIN, and LOGIN is disabled",
-                       login->secured ? "" : " without TLS");
+    const struct imap_login_way *way = login->way = imap_login_best_way(login);
+    if (!way && !imap_login_may_command(login))
+        return imap_login_no_way(login, err);
+    int result = way ? imap_login_authenticate(login, commands, way->mechanism, err)
+                     : imap_login_command(login, commands);
     if (result < 0)
         return result;
     login->state = IMAP_LOGIN_AUTH;
@@ -177,7 +220,7 @@ static int imap_login_greeted(struct imap_login *login, struct imap_commands *co
         return err_set(err, ERR_RETRY_LATER, "the server does not greet as IMAP servers do");
     if (response->status == IMAP_NO || response->status == IMAP_BAD)
         return err_set(err, ERR_RETRY_LATER, "the server greets with a refusal: %s",
-                       imap_refusal_words(words, sizeof words, response, NULL, NULL));
+                       imap_refusal_words(words, sizeof words, response, NULL));
     if (response->status == IMAP_PREAUTH) {
         /* STARTTLS is not possible any more then: an attacker's way around it. */
         if (!imap_login_trusted(login))
@@ -197,7 +240,7 @@ static int imap_login_ended(const struct imap_login *login, const struct imap_re
                             struct err *err)
 {
     char words[256];
-    imap_refusal_words(words, sizeof words, response, login->user, login->password);
+    imap_refusal_words(words, sizeof words, response, login->credentials);
     return err_set(err, imap_refusal_final(response) ? ERR_GIVE_UP : ERR_RETRY_LATER,
                    "the server ends the connection %s: %s",
                    login->state == IMAP_LOGIN_GREETING ? "at once" : "before the login is done",
@@ -219,13 +262,30 @@ int imap_login_untagged(struct imap_login *login, struct imap_commands *commands
     return IMAP_LOGIN_MORE;
 }
 
+/* NO or BAD, when neither waiting nor another mechanism would help. */
+static int imap_login_wrong(struct imap_login *login, const char *words, struct err *err)
+{
+    char user[100], why[200];
+    const char *name = imap_login_text(login->credentials->user);
+    text_escape_utf8(user, sizeof user, name, strlen(name));
+    login->token_refused = login->way && login->way->token;
+    if (!login->token_refused)
+        return err_set(err, ERR_GIVE_UP,
+                       "the server refused the login of %s: %s; check username and password", user,
+                       words);
+    const char *refusal = sasl_client_refusal(login->sasl);
+    struct imap_response said = {.text = refusal, .text_len = strlen(refusal)};
+    imap_refusal_words(why, sizeof why, &said, login->credentials);
+    return err_set(err, ERR_GIVE_UP, "the server refused the access token of %s: %s%s%s", user,
+                   words, *refusal ? "; its status is " : "", *refusal ? why : "");
+}
+
 /* NO or BAD to LOGIN or AUTHENTICATE. */
-static int imap_login_refused(const struct imap_login *login, enum imap_command_kind kind,
+static int imap_login_refused(struct imap_login *login, enum imap_command_kind kind,
                               const struct imap_response *response, struct err *err)
 {
-    char user[100], words[256];
-    text_escape_utf8(user, sizeof user, login->user, strlen(login->user));
-    imap_refusal_words(words, sizeof words, response, login->user, login->password);
+    char words[256];
+    imap_refusal_words(words, sizeof words, response, login->credentials);
     if (login->cancelled)
         return err_set(err, ERR_GIVE_UP,
                        "the server asked for more than the chosen way to log in has to say: %s",
@@ -236,23 +296,21 @@ static int imap_login_refused(const struct imap_login *login, enum imap_command_
         return err_set(err, ERR_GIVE_UP,
                        "the server does not understand %s: %s; another `auth` may help",
                        imap_command_name(kind), words);
-    return err_set(err, ERR_GIVE_UP,
-                   "the server refused the login of %s: %s; check username and password", user,
-                   words);
+    return imap_login_wrong(login, words, err);
 }
 
 static int imap_login_no_tls(const struct imap_response *response, struct err *err)
 {
     char words[256];
     return err_set(err, imap_refusal_action(response), "the server refused STARTTLS: %s",
-                   imap_refusal_words(words, sizeof words, response, NULL, NULL));
+                   imap_refusal_words(words, sizeof words, response, NULL));
 }
 
 static int imap_login_no_caps(const struct imap_response *response, struct err *err)
 {
     char words[256];
     return err_set(err, ERR_RETRY_LATER, "the server refused CAPABILITY: %s",
-                   imap_refusal_words(words, sizeof words, response, NULL, NULL));
+                   imap_refusal_words(words, sizeof words, response, NULL));
 }
 
 int imap_login_answered(struct imap_login *login, struct imap_commands *commands,

@@ -7,8 +7,7 @@
  *   GREETING, CAPABILITY, STARTTLS: no byte of user or password has left.
  *   TLS: nothing is in flight, nothing is read.
  *   AUTH and behind it: the bytes go through TLS, or `security` is NONE.
- *   READY: user and password are wiped. Until then they are there to be known in the server's
- *   words. */
+ *   READY: nothing is left of what was sent. */
 #ifndef IMAP_LOGIN_H
 #define IMAP_LOGIN_H
 
@@ -34,14 +33,15 @@ struct imap_login {
     enum imap_login_state state;
     enum imap_security security;
     enum imap_auth auth;
-    bool secured;   /* the bytes pass through TLS */
-    bool cancelled; /* AUTHENTICATE was ended by us, with "*" */
-    char *user;     /* NULL when no longer needed */
-    char *password;
-    struct sasl_client *sasl; /* while AUTHENTICATE is in flight */
-    unsigned caps;            /* enum imap_cap */
-    bool caps_known;          /* `caps` were said in this state of the connection */
-    unsigned untagged;        /* responses before READY */
+    bool secured;       /* the bytes pass through TLS */
+    bool cancelled;     /* AUTHENTICATE was ended by us, with "*" */
+    bool token_refused; /* an access token, by the answer to AUTHENTICATE */
+    const struct sasl_credentials *credentials;
+    const struct imap_login_way *way; /* that was taken; NULL: the LOGIN command */
+    struct sasl_client *sasl;         /* while AUTHENTICATE is in flight */
+    unsigned caps;                    /* enum imap_cap */
+    bool caps_known;                  /* `caps` were said in this state of the connection */
+    unsigned untagged;                /* responses before READY */
 };
 
 /* What the session has to do next; negative for a failure. */
@@ -51,7 +51,9 @@ enum imap_login_step {
     IMAP_LOGIN_STEP_READY,
 };
 
-void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings);
+/* `credentials` stay the caller's, and must outlive it. */
+void imap_login_init(struct imap_login *login, const struct imap_session_settings *settings,
+                     const struct sasl_credentials *credentials);
 void imap_login_release(struct imap_login *login);
 /* Keeps capabilities, wherever they were said, and what comes with them. */
 void imap_login_learn(struct imap_login *login, unsigned caps);

@@ -102,8 +102,8 @@ static bool imap_words_hold(const struct imap_response *response, struct buf *fo
 }
 
 /* As it is, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN encode it. */
-static bool imap_words_hold_secret(const struct imap_response *response, const char *user,
-                                   const char *password)
+static bool imap_words_hold_password(const struct imap_response *response, const char *user,
+                                     const char *password)
 {
     size_t len = strlen(password), user_len = strlen(user);
     struct buf form = {0}, plain = {0};
@@ -129,11 +129,44 @@ static bool imap_words_hold_secret(const struct imap_response *response, const c
     return found;
 }
 
-char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
-                         const char *user, const char *password)
+/* As it is, or as a mechanism sent it: whatever stands around it, a base64 text of it has one of
+ * three forms in its midst, one for each place in a group of three bytes at which it may begin. */
+static bool imap_words_hold_token(const struct imap_response *response, const char *token)
 {
-    if (password && *password && imap_words_hold_secret(response, user, password)) {
-        snprintf(out, cap, "(its words repeat the password)");
+    size_t len = strlen(token);
+    struct buf form = {0};
+    buf_reserve_exact(&form, (len + 3) / 3 * 4 + 4);
+    buf_add(&form, token, len);
+    bool found = imap_words_hold(response, &form);
+    for (size_t skip = 0; skip < 3 && len >= skip + 6; skip++) {
+        base64_encode(&form, token + skip, (len - skip) / 3 * 3);
+        found = imap_words_hold(response, &form) || found;
+    }
+    buf_release(&form);
+    return found;
+}
+
+/* What of the secrets its words repeat, or NULL. */
+static const char *imap_words_secret(const struct imap_response *response,
+                                     const struct sasl_credentials *credentials)
+{
+    if (!credentials)
+        return NULL;
+    const char *password = credentials->password, *token = credentials->access_token;
+    if (password && *password &&
+        imap_words_hold_password(response, credentials->user ? credentials->user : "", password))
+        return "password";
+    if (token && *token && imap_words_hold_token(response, token))
+        return "access token";
+    return NULL;
+}
+
+char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
+                         const struct sasl_credentials *credentials)
+{
+    const char *secret = imap_words_secret(response, credentials);
+    if (secret) {
+        snprintf(out, cap, "(its words repeat the %s)", secret);
         return out;
     }
     if (!response->text_len) {

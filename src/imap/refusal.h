@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/num.h"
 #include "imap/response.h"
+#include "sasl/sasl.h"
 
 /* ERR_RETRY_LATER when code or words say that it is busy, throttling or out of order; else
  * ERR_GIVE_UP: a person has to look. A code goes before words, which are anybody's guess. */
@@ -24,9 +25,9 @@ bool imap_refusal_limited(const struct imap_response *response);
  * none was. */
 msec_t imap_refusal_pause(const struct imap_response *response);
 
-/* The response's words, escaped for a log; a server that echoes the password, in whatever form
- * it was sent, is not quoted. `password` may be NULL. Returns `out`. */
+/* The response's words, escaped for a log; a server that echoes the password or the access token,
+ * in whatever form it was sent, is not quoted. `credentials` may be NULL. Returns `out`. */
 char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
-                         const char *user, const char *password);
+                         const struct sasl_credentials *credentials);
 
 #endif

@@ -12,8 +12,7 @@
 struct imap_session {
     struct imap_parser *parser;
     struct imap_login login;
-    const char *user; /* the caller's */
-    const char *password;
+    struct sasl_credentials credentials;
     struct imap_commands commands;
     uint64_t pause;
     bool limited;
@@ -27,9 +26,8 @@ struct imap_session *imap_session_new(const struct imap_session_settings *settin
 {
     struct imap_session *session = mem_new(struct imap_session);
     session->parser = imap_parser_new(&settings->limits);
-    session->user = settings->user;
-    session->password = settings->password;
-    imap_login_init(&session->login, settings);
+    session->credentials = settings->credentials;
+    imap_login_init(&session->login, settings, &session->credentials);
     return session;
 }
 
@@ -80,7 +78,7 @@ static int imap_session_status_event(const struct imap_session *session, struct 
     event->code = response->code;
     event->code_number = response->number;
     event->action = imap_refusal_action(response);
-    imap_refusal_words(event->text, sizeof event->text, response, session->user, session->password);
+    imap_refusal_words(event->text, sizeof event->text, response, &session->credentials);
     return 1;
 }
 
@@ -318,6 +316,11 @@ uint64_t imap_session_suggested_pause(const struct imap_session *session)
 bool imap_session_limited(const struct imap_session *session)
 {
     return session->limited;
+}
+
+bool imap_session_token_refused(const struct imap_session *session)
+{
+    return session->login.token_refused;
 }
 
 /* "NAME argument", or "NAME" alone. */

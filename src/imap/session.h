@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "imap/response.h"
 #include "imap/uidset.h"
+#include "sasl/sasl.h"
 
 enum imap_security {
     IMAP_SECURITY_IMPLICIT, /* the bytes come through TLS from the start */
@@ -32,15 +33,16 @@ enum imap_auth {
     IMAP_AUTH_AUTO, /* the best of what follows that the server offers */
     IMAP_AUTH_PLAIN,
     IMAP_AUTH_LOGIN, /* AUTHENTICATE LOGIN where offered, else the LOGIN command */
+    IMAP_AUTH_XOAUTH2,
+    IMAP_AUTH_OAUTHBEARER,
 };
 
 struct imap_session_settings {
     enum imap_security security;
     enum imap_auth auth;
-    /* Copied, and the copies wiped by READY. The caller's own must outlive the session all the
-     * same: a server that echoes the password later is not quoted. */
-    const char *user;
-    const char *password;
+    /* With an access token it is what logs in, and the password is not used. What it points to must
+     * outlive the session: a server that echoes a secret later is not quoted. */
+    struct sasl_credentials credentials;
     struct imap_limits limits;
 };
 
@@ -112,6 +114,9 @@ uint64_t imap_session_suggested_pause(const struct imap_session *session);
 /* Did a NO, BAD or BYE speak of a limit, or of being unavailable for now, since a command last
  * succeeded? */
 bool imap_session_limited(const struct imap_session *session);
+/* Did the login end because the server does not take the access token? A new one may help, at once;
+ * what imap_session_next() failed with is for when that was new already. */
+bool imap_session_token_refused(const struct imap_session *session);
 
 /* Commands, for after READY. Each returns its number (> 0), to be met again in IMAP_EVENT_DONE.
  * Mailbox names are as servers send them (modified UTF-7, see imap/encode.h) and may hold any byte

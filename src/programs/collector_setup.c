@@ -62,6 +62,8 @@ static void setup_account(const struct conf_mailbox *mailbox, struct collect_acc
         [CONF_AUTH_AUTO] = IMAP_AUTH_AUTO,
         [CONF_AUTH_PLAIN] = IMAP_AUTH_PLAIN,
         [CONF_AUTH_LOGIN] = IMAP_AUTH_LOGIN,
+        [CONF_AUTH_XOAUTH2] = IMAP_AUTH_XOAUTH2,
+        [CONF_AUTH_OAUTHBEARER] = IMAP_AUTH_OAUTHBEARER,
     };
     static const enum collect_after afters[] = {
         [CONF_AFTER_SEEN] = COLLECT_AFTER_SEEN,       [CONF_AFTER_NONE] = COLLECT_AFTER_NONE,

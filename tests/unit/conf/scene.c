@@ -93,7 +93,7 @@ static void scene_add_feed(struct buf *out, const struct conf_feed *feed)
 
 static void scene_add_mailbox(struct buf *out, const struct conf_mailbox *mailbox)
 {
-    static const char *const ways[] = {"auto", "plain", "login"};
+    static const char *const ways[] = {"auto", "plain", "login", "xoauth2", "oauthbearer"};
     static const char *const afters[] = {"seen", "none", "delete", "move", "keyword"};
     buf_printf(out, "%u: %s user=%s password=%s server=%s:%u", mailbox->line, mailbox->label,
                mailbox->username, mailbox->password, mailbox->host, mailbox->port);

@@ -220,13 +220,16 @@ static const struct mailboxes_case mailboxes_bad[] = {
      "m.yml:1:50: \"tls\" is none of its values, expected implicit, starttls or none\n"},
     {"- {" U ", tls: }\n",
      "m.yml:1:45: \"tls\" has no value, expected implicit, starttls or none\n"},
-    {"- {" U ", auth: xoauth2}\n", "m.yml:1:51: \"auth\" xoauth2 is not supported by this version, "
-                                   "expected auto, plain or login\n"},
+    {"- {" U ", auth: xoauth2}\n",
+     "m.yml:1:51: \"auth\" xoauth2 takes an access token, which needs \"oauth2\"\n"},
+    {"- {" U ", auth: OAuthBearer}\n",
+     "m.yml:1:51: \"auth\" oauthbearer takes an access token, which needs \"oauth2\"\n"},
     {"- {" U ", auth: SCRAM-SHA-256}\n",
-     "m.yml:1:51: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain or "
-     "login\n"},
+     "m.yml:1:51: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain, "
+     "login, xoauth2 or oauthbearer\n"},
     {"- {" U ", auth: ntlm}\n",
-     "m.yml:1:51: \"auth\" is none of its values, expected auto, plain or login\n"},
+     "m.yml:1:51: \"auth\" is none of its values, expected auto, plain, login, xoauth2 or "
+     "oauthbearer\n"},
     {"- {username: u, host: h, oauth2: {token_command: hunter2}}\n",
      "m.yml:1:26: \"oauth2\" is not supported by this version, expected a password\n"},
     {"- {username: \"u\\r\\nv\", password: \"hunter2\\nx\", host: \"h\\0\"}\n",

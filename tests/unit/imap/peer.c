@@ -62,8 +62,9 @@ static void peer_check_secrets(struct peer *peer)
 {
     if (peer->script->security != IMAP_SECURITY_STARTTLS || peer->secured)
         return;
-    const char *secrets[] = {peer_user(peer), peer_password(peer)};
-    for (size_t i = 0; i < 2; i++) {
+    const char *token = peer->script->access_token;
+    const char *secrets[] = {peer_user(peer), peer_password(peer), token ? token : ""};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
         struct buf coded = {0};
         peer_check_absent(peer, secrets[i], strlen(secrets[i]));
         base64_encode(&coded, secrets[i], strlen(secrets[i]));
@@ -408,6 +409,9 @@ static void peer_step(struct peer *peer, const char *step)
     case 'P':
         peer_number(peer, imap_session_suggested_pause(peer->session), argument);
         break;
+    case 'A':
+        peer_number(peer, imap_session_token_refused(peer->session), argument);
+        break;
     case 'N':
         peer_number(peer, imap_session_pending(peer->session), argument);
         break;
@@ -422,8 +426,11 @@ static void peer_run_once(const struct peer_script *script, int split)
     struct imap_session_settings settings = {
         .security = script->security,
         .auth = script->auth,
-        .user = peer_user(&peer),
-        .password = peer_password(&peer),
+        .credentials = {.user = peer_user(&peer),
+                        .password = peer_password(&peer),
+                        .access_token = script->access_token,
+                        .host = "mx.example",
+                        .port = 993},
         .limits = imap_limits_default,
     };
     peer.session = imap_session_new(&settings);

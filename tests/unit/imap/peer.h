@@ -12,6 +12,7 @@
  *   T:        TLS stands
  *   P:number  suggested pause
  *   N:number  commands that are pending
+ *   A:number  1: the access token was refused
  * Every script is run with the server's bytes whole, byte by byte, and cut in two at every place.
  * In each run nothing that is secret may leave before TLS stands, unless the script's security
  * allows it. */
@@ -30,6 +31,7 @@ struct peer_script {
     enum imap_auth auth;
     const char *user;     /* NULL: "trap@example.org" */
     const char *password; /* NULL: "open sesame" */
+    const char *access_token;
     const char *steps[PEER_STEPS];
 };
 

@@ -339,8 +339,8 @@ static void test_all_byes(void **state)
 static struct imap_session *test_session(void)
 {
     static const char greeting[] = "* PREAUTH [CAPABILITY IMAP4rev1 IDLE] hi\r\n";
-    struct imap_session_settings settings = {
-        .user = "u", .password = "p", .limits = imap_limits_default};
+    struct imap_session_settings settings = {.credentials = {.user = "u", .password = "p"},
+                                             .limits = imap_limits_default};
     struct imap_session *session = imap_session_new(&settings);
     struct imap_event event;
     struct err err;
@@ -603,8 +603,8 @@ static void test_literal_minus(void **state)
 static void test_endless_talk(void **state)
 {
     (void)state;
-    struct imap_session_settings settings = {
-        .user = "u", .password = "p", .limits = imap_limits_default};
+    struct imap_session_settings settings = {.credentials = {.user = "u", .password = "p"},
+                                             .limits = imap_limits_default};
     struct imap_session *session = imap_session_new(&settings);
     struct imap_event event;
     struct err err = {0};

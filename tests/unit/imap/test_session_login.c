@@ -381,6 +381,104 @@ static const struct peer_script test_starttls[] = {
                "C:$1 STARTTLS\r\n"}},
 };
 
+#define TOKEN "ya29.vF9dft4qmTc2Nvb3Rlc"
+/* What XOAUTH2 and OAUTHBEARER send with it. */
+#define XOAUTH264                                                                                  \
+    "dXNlcj10cmFwQGV4YW1wbGUub3JnAWF1dGg9QmVhcmVyIHlhMj"                                           \
+    "kudkY5ZGZ0NHFtVGMyTnZiM1JsYwEB"
+#define BEARER64                                                                                   \
+    "bixhPXRyYXBAZXhhbXBsZS5vcmcsAWhvc3Q9bXguZXhhbXBsZQFwb3J0PTk5"                                 \
+    "MwFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGMBAQ=="
+#define TOKEN_REFUSED "E:FAIL giveup the server refused the access token of trap@example.org: "
+
+static const struct peer_script test_tokens[] = {
+    {.name = "OAUTHBEARER before XOAUTH2",
+     .access_token = TOKEN,
+     .steps =
+         {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=XOAUTH2 AUTH=OAUTHBEARER] hi\r\n",
+          "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n", "S:$1 OK [CAPABILITY IMAP4rev1] in\r\n",
+          "E:READY", "A:0"}},
+    {.name = "XOAUTH2 without SASL-IR",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2] hi\r\n",
+               "C:$1 AUTHENTICATE XOAUTH2\r\n", "S:+ \r\n", "C:" XOAUTH264 "\r\n",
+               "S:$1 OK [CAPABILITY IMAP4rev1] in\r\n", "E:READY"}},
+    {.name = "XOAUTH2 is chosen",
+     .access_token = TOKEN,
+     .auth = IMAP_AUTH_XOAUTH2,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER AUTH=XOAUTH2] hi\r\n",
+               "C:$1 AUTHENTICATE XOAUTH2 " XOAUTH264 "\r\n"}},
+    {.name = "OAUTHBEARER is chosen and not offered",
+     .access_token = TOKEN,
+     .auth = IMAP_AUTH_OAUTHBEARER,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2 AUTH=PLAIN] hi\r\n",
+               "E:FAIL giveup the server does not offer AUTH=OAUTHBEARER, which is asked for",
+               "A:0"}},
+    {.name = "a password is not taken instead",
+     .access_token = TOKEN,
+     .steps =
+         {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=LOGIN] hi\r\n",
+          "E:FAIL giveup the server offers no known way to log in: neither AUTH=OAUTHBEARER nor "
+          "AUTH=XOAUTH2"}},
+    {.name = "a password is no token",
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2 LOGINDISABLED] hi\r\n",
+               "E:FAIL giveup the server offers no known way to log in: *"}},
+    {.name = "XOAUTH2 refused",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n",
+               "C:$1 AUTHENTICATE XOAUTH2 " XOAUTH264 "\r\n",
+               "S:+ eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJo"
+               "dHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n",
+               "C:\r\n", "S:$1 NO SASL authentication failed\r\n",
+               TOKEN_REFUSED "SASL authentication failed; its status is 401", "A:1"}},
+    {.name = "OAUTHBEARER refused",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=\r\n", "C:AQ==\r\n",
+               "S:$1 NO [AUTHENTICATIONFAILED] no\r\n",
+               TOKEN_REFUSED "no; its status is invalid_token", "A:1"}},
+    {.name = "refused without a reason",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:$1 NO [AUTHENTICATIONFAILED] no\r\n", TOKEN_REFUSED "no", "A:1"}},
+    {.name = "refused for now is not the token's fault",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=\r\n", "C:AQ==\r\n",
+               "S:$1 NO [UNAVAILABLE] busy\r\n", LATER "busy", "A:0"}},
+    {.name = "the token is echoed as it is, in the reason too",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:+ eyJzdGF0dXMiOiJ5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGMifQ==\r\n", "C:AQ==\r\n",
+               "S:$1 NO not " TOKEN "\r\n",
+               TOKEN_REFUSED "(its words repeat the access token); its status is (its words repeat "
+                             "the access token)"}},
+    {.name = "the token is echoed as it was sent",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n",
+               "C:$1 AUTHENTICATE XOAUTH2 " XOAUTH264 "\r\n",
+               "S:$1 BAD AUTHENTICATE " XOAUTH264 "\r\n",
+               "E:FAIL giveup the server does not understand AUTHENTICATE: (its words repeat the "
+               "access token)*"}},
+    {.name = "and with the other mechanism",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:$1 BAD AUTHENTICATE " BEARER64 "\r\n",
+               "E:FAIL giveup the server does not understand AUTHENTICATE: (its words repeat the "
+               "access token)*"}},
+};
+
+static void test_all_tokens(void **state)
+{
+    (void)state;
+    peer_run_all(test_tokens, COUNT(test_tokens));
+}
+
 static void test_all_ways_in(void **state)
 {
     (void)state;
@@ -408,10 +506,9 @@ static void test_all_starttls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_ways_in),
-        cmocka_unit_test(test_all_strings),
-        cmocka_unit_test(test_all_refusals),
-        cmocka_unit_test(test_all_starttls),
+        cmocka_unit_test(test_all_ways_in),  cmocka_unit_test(test_all_strings),
+        cmocka_unit_test(test_all_refusals), cmocka_unit_test(test_all_starttls),
+        cmocka_unit_test(test_all_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
