@@ -2,16 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "../net/driven.h"
 #include "state/memory.h"
-#include "wire.h"
-
-enum {
-    STAGE_BREATH = 20 * 1000, /* ns, for others to get on before they are looked at again */
-};
 
 void stage_init(struct stage *stage)
 {
@@ -164,56 +159,34 @@ void stage_fail(struct stage *stage, const char *why)
     fail_msg("%s", why);
 }
 
-/* Until `holds` (NULL: never), or until all is quiet: nothing was under way, and then a whole turn
- * called nobody. True: it holds. */
-static bool stage_run(struct stage *stage, bool (*holds)(struct stage *stage))
+/* A stage's condition, as driven.h asks for it. */
+struct stage_wait {
+    struct stage *stage;
+    bool (*holds)(struct stage *stage);
+};
+
+static bool stage_holds(void *ctx)
 {
-    while (!holds || !holds(stage)) {
-        if (net_loop_step(stage->loop))
-            continue;
-        bool busy = net_loop_outside(stage->loop) || wire_is_busy();
-        if (net_loop_step(stage->loop))
-            continue;
-        if (!busy)
-            return false;
-        nanosleep(&(struct timespec){.tv_nsec = STAGE_BREATH}, NULL);
-    }
-    return true;
+    const struct stage_wait *wait = ctx;
+    return wait->holds(wait->stage);
 }
 
 void stage_settle(struct stage *stage)
 {
-    stage_run(stage, NULL);
-}
-
-/* Until `holds`, or until `until`. NULL: it holds; else why it does not. */
-static const char *stage_drive(struct stage *stage, msec_t until,
-                               bool (*holds)(struct stage *stage))
-{
-    msec_t after;
-    while (!stage_run(stage, holds)) {
-        if (!net_loop_next_due(stage->loop, &after))
-            return "nothing is left to happen";
-        if (after > until - net_loop_now(stage->loop))
-            return "it did not happen in time";
-        net_loop_skip(stage->loop, after);
-    }
-    return NULL;
+    driven_settle(stage->loop, NULL, NULL);
 }
 
 void stage_await(struct stage *stage, msec_t within, bool (*holds)(struct stage *stage))
 {
-    const char *why = stage_drive(stage, net_loop_now(stage->loop) + within, holds);
+    struct stage_wait wait = {stage, holds};
+    const char *why = driven_await(stage->loop, within, stage_holds, &wait);
     if (why)
         stage_fail(stage, why);
 }
 
 void stage_pass(struct stage *stage, msec_t by)
 {
-    msec_t until = net_loop_now(stage->loop) + by;
-    stage_drive(stage, until, NULL);
-    net_loop_skip(stage->loop, until - net_loop_now(stage->loop));
-    stage_run(stage, NULL);
+    driven_pass(stage->loop, by);
 }
 
 /* What stage_await() is to see; there is one stage at a time. */

@@ -1,9 +1,8 @@
 /* The world of a collector in one process, with a clock that the test drives: traps (trap.h), a
  * sink (fake_sink.h), the state in memory, and the collector among them.
  *
- * The clock stands still until all is quiet, that is, nothing more can happen: nobody has anything
- * to read, nothing is under way between two ends (wire.h), no worker is at work. Then it jumps to
- * what is due next. So an hour of IDLE takes a moment, however busy the machine is, and what should
+ * The clock stands still until nothing more can happen, then it jumps to what is due next
+ * (driven.h). So an hour of IDLE takes a moment, however busy the machine is, and what should
  * happen "within two minutes" happens within two minutes of that clock, or never. */
 #ifndef TEST_COLLECT_STAGE_H
 #define TEST_COLLECT_STAGE_H

@@ -242,8 +242,8 @@ static const struct net_listener_events trap_listener_events = {.accepted = trap
 void trap_return(struct trap *trap)
 {
     struct err err;
-    if (net_listener_new(trap->loop, "127.0.0.1", trap->port, NULL, &trap_listener_events, trap,
-                         &trap->listener, &err))
+    if (net_listener_new(trap->loop, "127.0.0.1", trap->port, trap->tls, &trap_listener_events,
+                         trap, &trap->listener, &err))
         fail_msg("%s", err.text);
     trap->port = net_listener_port(trap->listener);
 }

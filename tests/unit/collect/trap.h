@@ -16,6 +16,7 @@
 struct net_conn;
 struct net_listener;
 struct net_loop;
+struct net_tls;
 struct trap;
 
 enum trap_act {
@@ -73,6 +74,7 @@ struct trap {
     bool dismissed;                 /* is not among the accounts of a stage_reload() */
     bool dull;                      /* nor after any other command: SELECT and STATUS know */
 
+    struct net_tls *tls;           /* of the listener; NULL: in the clear */
     struct net_listener *listener; /* NULL: connecting is refused */
     uint16_t port;
     struct box *boxes;

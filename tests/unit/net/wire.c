@@ -92,8 +92,8 @@ bool wire_is_busy(void)
     struct wire wire = {0};
     bool busy = false;
     wire_open(&wire);
-    for (size_t i = 0; i < wire.count && !busy; i++)
-        busy = wire_end_is_busy(&wire, &wire.ends[i]);
+    for (size_t i = 0; i < wire.count; i++) /* all: each may have to be asked to acknowledge */
+        busy |= wire_end_is_busy(&wire, &wire.ends[i]);
     free(wire.ends);
     return busy;
 }

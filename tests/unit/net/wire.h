@@ -1,7 +1,7 @@
 /* What is under way in the kernel between two ends of a TCP connection that are both this process's
  * own: it has left the one, and the other cannot see it yet. */
-#ifndef TEST_COLLECT_WIRE_H
-#define TEST_COLLECT_WIRE_H
+#ifndef TEST_NET_WIRE_H
+#define TEST_NET_WIRE_H
 
 #include <stdbool.h>
 
