@@ -22,6 +22,38 @@ def build(directory, *targets):
     os.environ["IMAP_COLLECTOR_BUILD"] = str(directory)
 
 
+# The usual broker. With a record: the first line of each payload, up to 100 bytes of it, is
+# appended there before the payload is forwarded.
+_PYTHON_BROKER = """
+import asyncio, json, os, sys
+package, port, accounts, record = sys.argv[1:]
+sys.path.insert(0, package)
+from hpfeeds.broker.auth.memory import Authenticator
+from hpfeeds.broker.server import Server
+
+class Recording(Server):
+    record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if record else None
+
+    def publish(self, source, chan, data):
+        if self.record is not None and not chan.startswith("confirm."):
+            os.write(self.record, bytes(data[:100]).split(b"\\n")[0] + b"\\n")
+        super().publish(source, chan, data)
+
+async def main():
+    server = Recording(Authenticator(json.loads(accounts)))
+    server.add_endpoint_legacy("127.0.0.1:" + port)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def python_broker(package, port, accounts, record=""):
+    """The command that runs the usual broker; `package` is the folder that holds its own."""
+    return [sys.executable, "-c", _PYTHON_BROKER, str(package), str(port), json.dumps(accounts),
+            str(record)]
+
+
 def raise_descriptors(wanted):
     """So many may be open, here and in what is started; otherwise it ends, and says why."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -62,11 +62,13 @@ class Process:
     def __init__(self, argv, log, **popen):
         self.log = pathlib.Path(log)
         with open(self.log, "ab") as out:
+            self._said_before = out.tell()
             self.popen = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
                                           stdout=out, stderr=out, **popen)
 
     def text(self):
-        return self.log.read_text(errors="replace")
+        """What it has said; not what others said before it in the same file."""
+        return self.log.read_bytes()[self._said_before:].decode(errors="replace")
 
     def stop(self, how=signal.SIGTERM):
         if self.popen.poll() is None:

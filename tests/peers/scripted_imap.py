@@ -349,6 +349,7 @@ class Session:
         """Takes mails out of the folder, and says so as EXPUNGE does: from the last one on."""
         for seq, mail in reversed(mails):
             self.folder.mails.remove(mail)
+            self._told -= 1
             self.send(f"* {seq} EXPUNGE\r\n")
 
     def _uid_expunge(self, command):
