@@ -7,10 +7,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "../net/driven.h"
 #include "net/loop.h"
 
 enum {
-    OWNER_PATIENCE = 20000,
+    OWNER_PATIENCE = 24 * 3600 * 1000, /* ms of its clock */
 };
 
 static struct owner_mail *owner_of(struct owner *owner, void *token)
@@ -124,6 +125,7 @@ void owner_init(struct owner *owner)
 {
     memset(owner, 0, sizeof *owner);
     owner->loop = net_loop_new();
+    net_loop_drive(owner->loop);
     owner->peer.secret = "secret";
     owner->peer.confirm_channel = "confirm.writer";
     owner->peer.echo_same = owner->peer.echo_second = true;
@@ -192,31 +194,29 @@ size_t owner_large_mail(struct owner *owner, const char *payload, size_t len)
     return owner_ready(owner, number);
 }
 
+/* A condition, as driven.h asks for it. */
 struct owner_wait {
-    struct owner *owner;
+    const struct owner *owner;
     bool (*holds)(const struct owner *owner);
-    struct net_timer *timer;
-    msec_t until;
 };
 
-static void owner_look(void *ctx)
+static bool owner_holds(void *ctx)
 {
-    struct owner_wait *wait = ctx;
-    if (wait->holds(wait->owner) || net_loop_now(wait->owner->loop) > wait->until)
-        net_loop_stop(wait->owner->loop);
-    else
-        net_timer_start(wait->timer, 1);
+    const struct owner_wait *wait = ctx;
+    return wait->holds(wait->owner);
 }
 
 void owner_run_until(struct owner *owner, bool (*holds)(const struct owner *owner))
 {
-    struct owner_wait wait = {.owner = owner, .holds = holds};
-    wait.timer = net_timer_new(owner->loop, owner_look, &wait);
-    wait.until = net_loop_now(owner->loop) + OWNER_PATIENCE;
-    net_timer_start(wait.timer, 0);
-    net_loop_run(owner->loop);
-    net_timer_free(wait.timer);
-    assert_true(holds(owner));
+    struct owner_wait wait = {owner, holds};
+    const char *why = driven_await(owner->loop, OWNER_PATIENCE, owner_holds, &wait);
+    if (why)
+        fail_msg("%s", why);
+}
+
+void owner_pass(struct owner *owner, msec_t by)
+{
+    driven_pass(owner->loop, by);
 }
 
 void owner_release(struct owner *owner)

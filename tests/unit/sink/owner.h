@@ -60,8 +60,11 @@ void owner_start(struct owner *owner);
 size_t owner_mail(struct owner *owner, const char *payload);
 /* The same of `len` bytes that begin with `payload`. */
 size_t owner_large_mail(struct owner *owner, const char *payload, size_t len);
-/* Runs the loop until it holds; fails the test when it does not for long. */
+/* Runs the loop until it holds; fails the test when it does not within a day of its clock, which
+ * jumps to what is due next (driven.h). */
 void owner_run_until(struct owner *owner, bool (*holds)(const struct owner *owner));
+/* Lets `by` ms pass, with all that happens in them. */
+void owner_pass(struct owner *owner, msec_t by);
 void owner_release(struct owner *owner);
 
 /* For owner_run_until(). */
