@@ -336,7 +336,8 @@ void broker_client_dismiss(struct broker_client *client)
     /* Frames may be under way. A clean end would say that they were taken: an ERROR before it
      * says that they were not. One who only listens is spared it. */
     if (client->published || (!client->joined_count && !client->readings))
-        hpfeeds_add_error(hpfeeds_server_output(client->session), "Broker is shutting down");
+        hpfeeds_add_error(hpfeeds_server_output(client->session),
+                          "Broker is shutting down, " HPFEEDS_TRY_LATER);
     client_end(client);
 }
 

@@ -74,7 +74,7 @@ static void client_deliver(const struct broker_channel *channel, struct broker_r
 static void client_refuse_full(struct broker_client *client, const struct broker_channel *channel)
 {
     char text[400];
-    snprintf(text, sizeof text, "A durable subscription is full, try again later. chan=%.*s",
+    snprintf(text, sizeof text, "A durable subscription is full, " HPFEEDS_TRY_LATER ". chan=%.*s",
              (int)channel->len, channel->name);
     client_refuse(client, "durable-full", client->counts->ident, strlen(client->counts->ident),
                   text);
@@ -263,6 +263,6 @@ void broker_client_store_failed(struct broker_hub *hub, uint64_t from, const str
         buf_release(&client->waiting);
         client_refuse(client, "durable-failed", client->counts->ident,
                       strlen(client->counts->ident),
-                      "A message could not be stored, try again later");
+                      "A message could not be stored, " HPFEEDS_TRY_LATER);
     }
 }

@@ -72,6 +72,7 @@ static int hpfeeds_client_handle(struct hpfeeds_client *client, const struct hpf
         ret_event->type = HPFEEDS_CLIENT_ERROR;
         ret_event->frame = *frame;
         text_escape(ret_event->text, sizeof ret_event->text, frame->payload, frame->payload_len);
+        ret_event->later = strstr(ret_event->text, HPFEEDS_TRY_LATER);
         return 1;
     }
     if (frame->opcode == HPFEEDS_PUBLISH && !waiting) {

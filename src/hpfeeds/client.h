@@ -5,6 +5,7 @@
 #ifndef HPFEEDS_CLIENT_H
 #define HPFEEDS_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct hpfeeds_client_event {
     enum hpfeeds_client_event_type type;
     struct hpfeeds_frame frame; /* MESSAGE, ERROR; valid until the next call */
     char text[300];             /* ERROR's text, or READY's broker name, escaped */
+    bool later;                 /* ERROR: it says HPFEEDS_TRY_LATER */
 };
 
 struct hpfeeds_client;

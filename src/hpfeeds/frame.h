@@ -29,6 +29,10 @@ enum {
     HPFEEDS_FRAME_MAX_DEFAULT = 1048576,
 };
 
+/* An ERROR with these words in it is about the broker's own state, not about what a client may do:
+ * what was not taken may be sent again. This project's broker keeps to it. */
+#define HPFEEDS_TRY_LATER "try again later"
+
 /* One decoded frame; all pointers go into the decoder's input or buffer and are valid until the
  * next call of hpfeeds_decoder_next() or _feed(). Absent fields are empty. */
 struct hpfeeds_frame {

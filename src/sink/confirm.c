@@ -33,7 +33,7 @@ struct err *confirm_login_error(const struct confirm_setup *setup, enum publishe
 
     if (how == PUBLISHER_REFUSED)
         err_prefix(err, "login as %s", ident);
-    else
+    else if (how != PUBLISHER_PUT_OFF)
         err_set(
             err, err->action,
             "%s right after the login as %s: is the broker going down, or are identity and secret "

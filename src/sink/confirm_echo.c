@@ -98,13 +98,20 @@ static void echo_close(struct confirm_echo *echo)
 static void echo_no_echo(struct confirm_echo *echo, enum publisher_end how, const struct err *why)
 {
     const struct confirm_setup *setup = echo->confirm.setup;
+    const char *ident = setup->publisher.ident;
     struct err err;
 
+    if (how == PUBLISHER_REFUSED || how == PUBLISHER_TIMED_OUT)
+        err_set(&err, ERR_GIVE_UP,
+                "the broker does not let %s publish and subscribe to %s: add it to the account's "
+                "pubchans and subchans, or use confirm: close (%s)",
+                ident, setup->channel, why->text);
+    else
+        err_set(&err, ERR_RETRY_LATER,
+                "%s before a marker came back on %s: is the broker going down, or does it not let "
+                "%s publish and subscribe there (pubchans, subchans)?",
+                why->text, setup->channel, ident);
     echo_close(echo);
-    err_set(&err, ERR_GIVE_UP,
-            "the broker does not let %s publish and subscribe to %s: add it to the account's "
-            "pubchans and subchans, or use confirm: close (%s)",
-            setup->publisher.ident, setup->channel, why->text);
     setup->events->no_echo(setup->ctx, how, &err);
 }
 
@@ -129,7 +136,7 @@ static void echo_gone(void *ctx, enum publisher_end how, const struct err *err)
         /* The mails are not to blame for what happens to the link that only listens. */
         bool listener = link == &echo->links[ECHO_SECOND] && how != PUBLISHER_REFUSED;
         echo_lost(echo, listener ? PUBLISHER_TIMED_OUT : how, err);
-    } else if (link->ready) {
+    } else if (link->ready && how != PUBLISHER_PUT_OFF) {
         echo_no_echo(echo, how, err);
     } else {
         struct err why = *err;

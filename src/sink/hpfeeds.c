@@ -66,6 +66,7 @@ struct sink_hpfeeds {
     bool checking;         /* `plain` is opening, to find out about … */
     struct err echo_err;   /* … this failure of `echo` */
     enum publisher_end echo_end;
+    bool echo_doubtful; /* it broke in the attempt, for the first time */
 
     struct notices *notices;
     struct outbox outbox;     /* offered mails, and those the way has */
@@ -213,10 +214,12 @@ static void hpfeeds_no_echo(void *ctx, enum publisher_end how, const struct err 
 
     hpfeeds->echo_err = *err;
     hpfeeds->echo_end = how;
-    /* Brokers refuse by an ERROR or by silence. A connection that broke may work next time, and
-     * so may a broker that did echo in this run. */
-    if (how != PUBLISHER_REFUSED && (hpfeeds->chosen || how != PUBLISHER_TIMED_OUT))
+    /* A broker that did echo in this run may be slow. */
+    if (how == PUBLISHER_TIMED_OUT && hpfeeds->chosen)
         hpfeeds->echo_err.action = ERR_RETRY_LATER;
+    /* Brokers refuse by an ERROR or by silence. A connection that broke may be a broker that was
+     * restarted, which is no reason to do without echo for the rest of the run. */
+    hpfeeds->echo_doubtful = err->action == ERR_RETRY_LATER && !hpfeeds->echo_doubtful;
     if (!hpfeeds->plain)
         hpfeeds->plain = confirm_close_new(&hpfeeds->setup);
     hpfeeds->checking = true;
@@ -228,7 +231,7 @@ static void hpfeeds_opened(void *ctx)
     struct sink_hpfeeds *hpfeeds = ctx;
 
     if (hpfeeds->checking) {
-        if (hpfeeds->asked != SINK_CONFIRM_AUTO || hpfeeds->chosen) {
+        if (hpfeeds->asked != SINK_CONFIRM_AUTO || hpfeeds->chosen || hpfeeds->echo_doubtful) {
             hpfeeds_open_failed(hpfeeds, hpfeeds->echo_end, &hpfeeds->echo_err);
             return;
         }
@@ -265,25 +268,28 @@ static void hpfeeds_taken(void *ctx, struct sink_mail *mail)
     hpfeeds_pump(hpfeeds, false);
 }
 
-/* An ERROR says "not allowed", which only a person can change, unless the broker took mails on
- * the same channels before: then it is about these mails. */
-static void hpfeeds_refused(struct sink_hpfeeds *hpfeeds, struct err *err)
+/* An ERROR over mails says "not allowed", which only a person can change, unless the broker took
+ * mails on the same channels before: then it is about these mails. One over nothing says less. */
+static void hpfeeds_refused(struct sink_hpfeeds *hpfeeds, bool idle, struct err *err)
 {
     const struct publisher_settings *publisher = &hpfeeds->setup.publisher;
 
-    err_set(err, hpfeeds->taken_since_refusal ? ERR_RETRY_LATER : ERR_GIVE_UP,
-            "%s; check that %s may publish to %s%s", err->text, publisher->ident,
-            publisher->channels[0], publisher->channel_count > 1 ? " and the other channels" : "");
+    if (idle || hpfeeds->taken_since_refusal)
+        err->action = ERR_RETRY_LATER;
+    else
+        err_set(err, ERR_GIVE_UP, "%s; check that %s may publish to %s%s", err->text,
+                publisher->ident, publisher->channels[0],
+                publisher->channel_count > 1 ? " and the other channels" : "");
     hpfeeds->taken_since_refusal = false;
 }
 
-/* Was it one mail, alone on a fresh connection, and not just slow? */
+/* Was it one mail, alone on a fresh connection, and is the broker neither slow nor in trouble? */
 static bool hpfeeds_is_judgeable(const struct sink_hpfeeds *hpfeeds,
                                  const struct sink_mail_list *mails, size_t suspects,
                                  enum publisher_end how)
 {
-    return hpfeeds->state == HPFEEDS_UP && how != PUBLISHER_TIMED_OUT && suspects == 1 &&
-           mails->count == 1 && outbox_is_alone(mails->head);
+    return hpfeeds->state == HPFEEDS_UP && how != PUBLISHER_TIMED_OUT && how != PUBLISHER_PUT_OFF &&
+           suspects == 1 && mails->count == 1 && outbox_is_alone(mails->head);
 }
 
 static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher_end how,
@@ -291,10 +297,10 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
 {
     struct sink_hpfeeds *hpfeeds = ctx;
     struct err why = *err;
-    bool idle = mails->count == 0 && how != PUBLISHER_REFUSED;
+    bool idle = mails->count == 0;
 
     if (how == PUBLISHER_REFUSED)
-        hpfeeds_refused(hpfeeds, &why);
+        hpfeeds_refused(hpfeeds, idle, &why);
     size_t suspects = outbox_lost(&hpfeeds->outbox, mails);
     if (hpfeeds_is_judgeable(hpfeeds, mails, suspects, how)) {
         hpfeeds->judged = sink_mail_list_pop(mails);
@@ -307,7 +313,7 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
     bool stable = hpfeeds->state == HPFEEDS_UP && hpfeeds_was_stable(hpfeeds);
     if (stable)
         hpfeeds->attempt = 0;
-    if (idle && stable)
+    if (idle && stable && how != PUBLISHER_REFUSED)
         hpfeeds_open(hpfeeds, HPFEEDS_REOPENING);
     else if (hpfeeds->state == HPFEEDS_UP)
         hpfeeds_go_down(hpfeeds, &why);

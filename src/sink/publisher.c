@@ -61,8 +61,11 @@ static void publisher_handle(struct publisher *publisher, const struct hpfeeds_c
             publisher->events->message(publisher->ctx, &event->frame);
         break;
     case HPFEEDS_CLIENT_ERROR:
-        err_set(&err, ERR_GIVE_UP, "the broker refused: %s", event->text);
-        publisher_gone(publisher, PUBLISHER_REFUSED, &err);
+        if (event->later)
+            err_set(&err, ERR_RETRY_LATER, "the broker says: %s", event->text);
+        else
+            err_set(&err, ERR_GIVE_UP, "the broker refused: %s", event->text);
+        publisher_gone(publisher, event->later ? PUBLISHER_PUT_OFF : PUBLISHER_REFUSED, &err);
         break;
     }
 }

@@ -35,6 +35,7 @@ struct publisher_settings {
 enum publisher_end {
     PUBLISHER_ENDED,     /* the broker ended its side cleanly */
     PUBLISHER_REFUSED,   /* the broker sent an ERROR frame */
+    PUBLISHER_PUT_OFF,   /* the same, for now only: it goes down, or its disk is full */
     PUBLISHER_BROKEN,    /* reset, unreachable, a protocol error … */
     PUBLISHER_TIMED_OUT, /* nothing moved; never from the publisher itself */
 };

@@ -143,7 +143,7 @@ def test_signal_ends_it(start, how):
     assert subscriber.next() == b"x"
     broker.process.popen.send_signal(how)
     # A clean end alone would confirm whatever the writer has just sent.
-    assert to_end(writer) == "Broker is shutting down"
+    assert to_end(writer) == "Broker is shutting down, try again later"
     to_end(subscriber)
     writer.close()
     subscriber.close()
@@ -155,7 +155,7 @@ def test_second_signal_ends_it_at_once(start):
     broker = start()
     writer = Client(broker.port, "writer", "writersecret")
     broker.process.popen.send_signal(signal.SIGTERM)
-    assert to_end(writer) == "Broker is shutting down"
+    assert to_end(writer) == "Broker is shutting down, try again later"
     broker.process.popen.send_signal(signal.SIGINT)
     assert broker.process.popen.wait(30) == 0
 

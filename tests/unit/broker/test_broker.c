@@ -495,8 +495,8 @@ static void test_end(void **state)
     run_until(world, &idle->ended);
     assert_int_equal(reader->frame_count, 12);
     assert_string_equal(reader->error, "");
-    assert_string_equal(writer->error, "Broker is shutting down");
-    assert_string_equal(idle->error, "Broker is shutting down");
+    assert_string_equal(writer->error, "Broker is shutting down, try again later");
+    assert_string_equal(idle->error, "Broker is shutting down, try again later");
     net_conn_end(reader->conn);
     net_conn_end(writer->conn);
     net_conn_end(idle->conn);

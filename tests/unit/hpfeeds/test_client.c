@@ -44,6 +44,8 @@ static const struct session_case cases[] = {
      "ready(broker) error(denied) message(w,spam.mails,hello) ", HPFEEDS_CLIENT_READY},
     {"refused before INFO", WIRE(DENIED INFO), "error(denied) ready(broker) ",
      HPFEEDS_CLIENT_READY},
+    {"put off", WIRE(INFO "\0\0\0\x1f\0full, try again later. x=1"),
+     "ready(broker) later(full, try again later. x=1) ", HPFEEDS_CLIENT_READY},
     {"error one byte longer than it says", WIRE(INFO "\0\0\0\x0a\0denied"),
      "ready(broker) error(denie) ", HPFEEDS_CLIENT_READY},
     {"error, then what is no frame", WIRE(INFO DENIED "....."),
@@ -70,7 +72,7 @@ static void log_event(struct buf *log, const struct hpfeeds_client_event *event)
         buf_printf(log, "ready(%s) ", event->text);
         break;
     case HPFEEDS_CLIENT_ERROR:
-        buf_printf(log, "error(%s) ", event->text);
+        buf_printf(log, "%s(%s) ", event->later ? "later" : "error", event->text);
         break;
     case HPFEEDS_CLIENT_MESSAGE:
         buf_printf(log, "message(%.*s,%.*s,%.*s) ", (int)frame->ident_len, frame->ident,

@@ -65,12 +65,16 @@ static void peer_link_flush(struct peer_link *link)
     buf_clear(output);
 }
 
-static void peer_link_say_error(struct peer_link *link, bool longer)
+static void peer_link_say_error(struct peer_link *link, enum peer_answer how)
 {
     struct buf frame = {0};
-    hpfeeds_add_error(&frame, "not \x1b[31mallowed");
-    if (longer)
+    hpfeeds_add_error(&frame, link->peer->words ? link->peer->words : "not \x1b[31mallowed");
+    if (how == PEER_LONG_ERROR_CLOSE)
         buf_add_byte(&frame, 0);
+    else if (how == PEER_TORN_ERROR_CLOSE)
+        frame.len--;
+    else if (how == PEER_BAD_ERROR_CLOSE)
+        frame.data[3] = 4;
     net_conn_write(link->conn, frame.data, frame.len);
     buf_release(&frame);
 }
@@ -107,16 +111,18 @@ static void peer_link_answer(struct peer_link *link, enum peer_answer answer)
     case PEER_IGNORE:
         break;
     case PEER_ERROR_OPEN:
-        peer_link_say_error(link, false);
+        peer_link_say_error(link, answer);
         break;
     case PEER_ERROR_CLOSE:
     case PEER_LONG_ERROR_CLOSE:
-        peer_link_say_error(link, answer == PEER_LONG_ERROR_CLOSE);
+    case PEER_TORN_ERROR_CLOSE:
+    case PEER_BAD_ERROR_CLOSE:
+        peer_link_say_error(link, answer);
         net_conn_end(link->conn);
         link->hanging = true;
         break;
     case PEER_ERROR_DROP_CLOSE:
-        peer_link_say_error(link, false);
+        peer_link_say_error(link, answer);
         link->drop_next = true;
         break;
     case PEER_CLOSE:
@@ -186,7 +192,7 @@ static void peer_link_auth(struct peer_link *link)
 
 static void peer_link_late_error(void *ctx)
 {
-    peer_link_say_error(ctx, false);
+    peer_link_say_error(ctx, PEER_ERROR_OPEN);
 }
 
 static void peer_link_published(struct peer_link *link, const struct hpfeeds_frame *frame)
@@ -381,6 +387,12 @@ void peer_drop_links(struct peer *peer, enum peer_answer how)
             peer_make_reset(peer->links->conn);
         peer_link_free(peer->links);
     }
+}
+
+void peer_say_error(struct peer *peer)
+{
+    for (struct peer_link *link = peer->links; link; link = link->next)
+        peer_link_answer(link, PEER_ERROR_CLOSE);
 }
 
 void peer_stop(struct peer *peer, enum peer_answer how)

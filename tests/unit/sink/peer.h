@@ -23,6 +23,8 @@ enum peer_answer {
     PEER_ERROR_CLOSE,      /* an ERROR frame, then closes */
     PEER_ERROR_DROP_CLOSE, /* an ERROR frame, drops the next one, then closes */
     PEER_LONG_ERROR_CLOSE, /* an ERROR frame with one byte more than it says, then closes */
+    PEER_TORN_ERROR_CLOSE, /* an ERROR frame with less than it says, then closes */
+    PEER_BAD_ERROR_CLOSE,  /* an ERROR frame that says it has four bytes, then closes */
     PEER_CLOSE,            /* not a word */
     PEER_RESET,            /* the same, the hard way */
     PEER_HANG,             /* reads and says nothing more */
@@ -48,6 +50,7 @@ struct peer {
     /* the script */
     const char *secret;
     const char *confirm_channel;
+    const char *words;       /* of its ERRORs; NULL: "not \x1b[31mallowed" */
     const char *other_ident; /* when set, all echoes come under this name … */
     bool wrong_echo;         /* … or with another content */
     bool echo_same;          /* echoes to the connection that published … */
@@ -91,6 +94,8 @@ void peer_start(struct peer *peer, struct net_loop *loop);
 /* All connections and the listener; a peer that is away. May be started again on its port. */
 void peer_stop(struct peer *peer, enum peer_answer how);
 void peer_drop_links(struct peer *peer, enum peer_answer how);
+/* To all connections, which then are closed. */
+void peer_say_error(struct peer *peer);
 void peer_release(struct peer *peer);
 
 /* How often it handled this payload on this channel. */

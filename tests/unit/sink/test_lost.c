@@ -79,9 +79,14 @@ static void test_killed_at_every_point(void **state)
         const char *name;
         enum peer_answer kill;
     } kills[] = {
-        {"reset", PEER_RESET},       {"close", PEER_CLOSE},
-        {"error", PEER_ERROR_CLOSE}, {"error, open", PEER_ERROR_OPEN},
-        {"crash", PEER_CRASH},       {"hang", PEER_HANG},
+        {"reset", PEER_RESET},
+        {"close", PEER_CLOSE},
+        {"error", PEER_ERROR_CLOSE},
+        {"error, open", PEER_ERROR_OPEN},
+        {"torn error", PEER_TORN_ERROR_CLOSE},
+        {"bad error", PEER_BAD_ERROR_CLOSE},
+        {"crash", PEER_CRASH},
+        {"hang", PEER_HANG},
         {"stop", PEER_STOP_READING},
     };
     (void)state;

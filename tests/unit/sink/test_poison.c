@@ -220,6 +220,32 @@ static void test_crashes_are_not_blamed(void **state)
     }
 }
 
+/* A broker that has no room for a mail for now, and for others has, says so: no mail is held. */
+static void test_put_off_is_not_blamed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(poison_ways); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = poison_ways[i / 2];
+        owner.peer.words = "A durable subscription is full, try again later. chan=spam.mails";
+        owner.peer.poison = "large";
+        owner.peer.on_poison = PEER_ERROR_CLOSE;
+        owner.peer.poisoned = 8;
+        owner_start(&owner);
+        owner_run_until(&owner, owner_is_up);
+        size_t large = owner_mail(&owner, "large");
+        poison_fill(&owner, i % 2 ? 10 : 0);
+        owner_run_until(&owner, owner_all_settled);
+        poison_check(&owner, SIZE_MAX);
+        assert_int_equal(owner.mails[large].offers, 9);
+        assert_non_null(strstr(owner.err.text, "the broker says: A durable subscription is full"));
+        assert_null(strstr(owner.err.text, "check that"));
+        assert_int_equal(owner.err.action, ERR_RETRY_LATER);
+        owner_release(&owner);
+    }
+}
+
 /* Nor is a mail blamed for a broker that is too slow. */
 static void test_hangs_are_not_blamed(void **state)
 {
@@ -249,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_the_only_mail_is_poison),
         cmocka_unit_test(test_bad_luck_of_the_only_mail),
         cmocka_unit_test(test_crashes_are_not_blamed),
+        cmocka_unit_test(test_put_off_is_not_blamed),
         cmocka_unit_test(test_hangs_are_not_blamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,119 @@ static void test_publication_refused(void **state)
     }
 }
 
+static bool down_twice(const struct owner *owner)
+{
+    return owner->downs >= 2;
+}
+
+static bool linked(const struct owner *owner)
+{
+    return owner->peer.accepted;
+}
+
+/* Where the broker took mail before, an ERROR is about other things than the right to publish;
+ * where it took none since the last one, that is what there is to look at. */
+static void test_refusal_among_mails_that_are_taken(void **state)
+{
+    static const enum sink_confirm ways[] = {SINK_CONFIRM_ECHO, SINK_CONFIRM_CLOSE};
+    (void)state;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = ways[i];
+        owner_start(&owner);
+        owner_run_until(&owner, owner_is_up);
+        owner_mail(&owner, "before");
+        owner_run_until(&owner, owner_all_settled);
+        owner.peer.on_publish = PEER_ERROR_CLOSE;
+        owner_mail(&owner, "behind");
+        owner_run_until(&owner, owner_is_down);
+        assert_string_equal(owner.err.text, "the broker refused: not \\x1b[31mallowed");
+        assert_int_equal(owner.err.action, ERR_RETRY_LATER);
+        owner_run_until(&owner, down_twice);
+        assert_non_null(strstr(owner.err.text, "check that writer may publish to spam.mails"));
+        assert_int_equal(owner.err.action, ERR_GIVE_UP);
+        owner.peer.on_publish = PEER_TAKE;
+        owner_run_until(&owner, owner_all_settled);
+        assert_int_equal(owner.mails[1].takens, 1);
+        owner_release(&owner);
+    }
+}
+
+/* An ERROR to one that has nothing under way. What goes down says so, and is tried again at once;
+ * what else there may be, after a pause. Neither is about a channel. */
+static void test_error_while_idle(void **state)
+{
+    static const enum sink_confirm ways[] = {SINK_CONFIRM_ECHO, SINK_CONFIRM_SENT};
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(ways); i++) {
+        bool later = i % 2;
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = ways[i / 2];
+        owner.lies = ways[i / 2] == SINK_CONFIRM_SENT;
+        owner.tuning.stable = 0;
+        owner.peer.words = later ? "Broker is shutting down, try again later" : "go away";
+        owner_start(&owner);
+        owner_run_until(&owner, owner_is_up);
+        owner.peer.accepted = 0;
+        peer_say_error(&owner.peer);
+        owner_run_until(&owner, later ? linked : owner_is_down);
+        owner_mail(&owner, "next");
+        owner_run_until(&owner, owner_all_settled);
+        assert_int_equal(owner.mails[0].takens, 1);
+        assert_int_equal(owner.downs, !later);
+        if (!later) {
+            assert_string_equal(owner.err.text, "the broker refused: go away");
+            assert_int_equal(owner.err.action, ERR_RETRY_LATER);
+        }
+        owner_release(&owner);
+    }
+}
+
+/* A broker that goes down as echo is tried does not cost it for the rest of the run. */
+static void test_restart_while_echo_is_tried(void **state)
+{
+    static const enum peer_answer ends[] = {PEER_ERROR_CLOSE, PEER_CLOSE, PEER_RESET};
+    (void)state;
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = SINK_CONFIRM_AUTO;
+        owner.peer.words = "Broker is shutting down, try again later";
+        owner.peer.on_subscribe = ends[i];
+        owner_start(&owner);
+        owner_run_until(&owner, owner_is_down);
+        assert_int_equal(owner.err.action, ERR_RETRY_LATER);
+        assert_non_null(strstr(owner.err.text, i ? "is the broker going down" : "the broker says"));
+        owner.peer.on_subscribe = PEER_TAKE;
+        owner_mail(&owner, "a mail");
+        owner_run_until(&owner, owner_all_settled);
+        assert_non_null(strstr(sink_describe(owner.sink), "confirmed by echo"));
+        owner_release(&owner);
+    }
+}
+
+/* One that hangs up over the subscription, without a word and each time, is one without echo. */
+static void test_subscription_ends_the_connection(void **state)
+{
+    static const enum peer_answer ends[] = {PEER_CLOSE, PEER_RESET};
+    (void)state;
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = SINK_CONFIRM_AUTO;
+        owner.peer.on_subscribe = ends[i];
+        owner_start(&owner);
+        owner_mail(&owner, "a mail");
+        owner_run_until(&owner, owner_all_settled);
+        assert_int_equal(owner.mails[0].takens, 1);
+        assert_int_equal(owner.downs, 1);
+        assert_non_null(strstr(sink_describe(owner.sink), "confirmed by close"));
+        owner_release(&owner);
+    }
+}
+
 /* The refusal on one connection may well be later than the marker on the other. */
 static void test_refusal_behind_the_marker(void **state)
 {
@@ -269,6 +382,10 @@ int main(void)
         cmocka_unit_test(test_wrong_secret),
         cmocka_unit_test(test_no_echo),
         cmocka_unit_test(test_publication_refused),
+        cmocka_unit_test(test_refusal_among_mails_that_are_taken),
+        cmocka_unit_test(test_error_while_idle),
+        cmocka_unit_test(test_restart_while_echo_is_tried),
+        cmocka_unit_test(test_subscription_ends_the_connection),
         cmocka_unit_test(test_refusal_behind_the_marker),
         cmocka_unit_test(test_false_echoes),
         cmocka_unit_test(test_silent_brokers),
