@@ -1,5 +1,6 @@
 """Fixtures of the tests with scripted peers; test modules import them by name."""
 import collections
+import os
 
 import pytest
 
@@ -93,3 +94,10 @@ def live(tmp_path):
 def run(start):
     """The same, to its end."""
     return lambda *args, **more: start(*args, **more).wait()
+
+
+@pytest.fixture
+def real_memory(monkeypatch):
+    """What is freed is given back under AddressSanitizer, too, and can be told from a leak."""
+    options = os.environ.get("ASAN_OPTIONS", "")
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:quarantine_size_mb=1".lstrip(":"))

@@ -4,12 +4,11 @@ memory, to the terminal.
 What is asserted: that the pass ends, that other mailboxes get their mail, that nothing is lost,
 doubled or removed undelivered, and what the user is told."""
 import base64
-import os
 import threading
 
 import pytest
 
-from peers.fixtures import hpfeeds, imap, once, run, spam, start  # noqa: F401
+from peers.fixtures import hpfeeds, imap, once, real_memory, run, spam, start  # noqa: F401
 from peers.scripted_imap import CAPABILITIES, DEFAULT, Folder, Mail, format_set
 
 
@@ -28,13 +27,6 @@ def asks_deleted(command):
 def plain(text):
     """Nothing in it moves a terminal's cursor, or what is shown behind it."""
     return all(char.isprintable() or char == "\n" for char in text)
-
-
-@pytest.fixture
-def real_memory(monkeypatch):
-    """What is freed is given back under AddressSanitizer, too, and can be told from a leak."""
-    options = os.environ.get("ASAN_OPTIONS", "")
-    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:quarantine_size_mb=1".lstrip(":"))
 
 
 # --- bodies that nobody asked for ----------------------------------------------------------------
