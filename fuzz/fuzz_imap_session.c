@@ -6,14 +6,17 @@
  *   0x0E        the caller ends IDLE
  *   0x10..0x1F  the caller issues a command, if it is logged in
  * Checked: no credentials before TLS; one DONE for a command at most, and only for one that was
- * issued; texts fit for a log and without the password; once over, always over. */
+ * issued; texts fit for a log and without the password; once over, always over. What comes line by
+ * line means the same when it comes byte by byte. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tests/unit/imap/response_dump.h"
 #include "base/base64.h"
 #include "base/buf.h"
+#include "base/random.h"
 #include "imap/session.h"
 
 enum {
@@ -23,6 +26,7 @@ enum {
     FUZZ_NO_HANDSHAKE = 16, /* TLS is never started: no byte may follow */
     FUZZ_TAGS = 8,
     FUZZ_COMMANDS = 64,
+    FUZZ_ACT = 1 << 30, /* on the tape, and the byte: else it is a length */
 };
 
 struct fuzz {
@@ -38,7 +42,15 @@ struct fuzz {
     bool done[FUZZ_COMMANDS];
     size_t issued_count;
     unsigned done_count;
+    struct buf log;   /* what happened */
+    struct buf *tape; /* what was fed and done, to be played again; NULL: not kept */
 };
+
+/* In place of the room's own: the tags of a session played again are the same ones. */
+void random_bytes(void *out, size_t len)
+{
+    memset(out, 0x5A, len);
+}
 
 static void fuzz_check(bool holds)
 {
@@ -123,6 +135,10 @@ static void fuzz_check_done(struct fuzz *fuzz, uint32_t number)
 
 static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
 {
+    if (event->type == IMAP_EVENT_DATA)
+        dump_response(&fuzz->log, event->response);
+    else
+        buf_printf(&fuzz->log, "event %d of %u\n", (int)event->type, event->command);
     switch (event->type) {
     case IMAP_EVENT_STARTTLS:
         fuzz_check(!fuzz->may_speak && !imap_session_rest(fuzz->session));
@@ -139,6 +155,7 @@ static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
         fuzz->ready = true;
         break;
     case IMAP_EVENT_DONE:
+        buf_printf(&fuzz->log, "%d %d %s\n", (int)event->status, (int)event->code, event->text);
         fuzz_check_text(event->text, sizeof event->text);
         fuzz_check_done(fuzz, event->command);
         break;
@@ -162,6 +179,11 @@ static void fuzz_feed(struct fuzz *fuzz, const uint8_t *data, size_t len)
     int got;
     if (fuzz->over || !len)
         return;
+    if (fuzz->tape) {
+        uint32_t kept = (uint32_t)len;
+        buf_add(fuzz->tape, &kept, sizeof kept);
+        buf_add(fuzz->tape, data, len);
+    }
     bool hushed = fuzz->hushed;
     imap_session_feed(fuzz->session, data, len);
     while ((got = imap_session_next(fuzz->session, &event, &err)) == 1)
@@ -169,6 +191,7 @@ static void fuzz_feed(struct fuzz *fuzz, const uint8_t *data, size_t len)
     fuzz_check(got < 0 || (!hushed && !imap_session_rest(fuzz->session)));
     if (got < 0) {
         fuzz->over = true;
+        buf_printf(&fuzz->log, "over: %s\n", err.text);
         fuzz_check(!fuzz->told || fuzz->ready || !strstr(err.text, fuzz->password));
         fuzz_check(imap_session_next(fuzz->session, &event, &err) < 0);
     }
@@ -218,6 +241,10 @@ static void fuzz_act(struct fuzz *fuzz, uint8_t byte)
 {
     if (!fuzz->ready || fuzz->over || fuzz->issued_count == FUZZ_COMMANDS)
         return;
+    if (fuzz->tape) {
+        uint32_t kept = FUZZ_ACT | byte;
+        buf_add(fuzz->tape, &kept, sizeof kept);
+    }
     if (byte == 0x0E)
         imap_session_idle_end(fuzz->session);
     else
@@ -248,28 +275,65 @@ static void fuzz_stream(struct fuzz *fuzz, const uint8_t *data, size_t len, size
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+/* The tape, byte by byte. */
+static void fuzz_play(struct fuzz *fuzz, const struct buf *tape)
 {
-    if (len < 2)
-        return 0;
-    unsigned mode = data[0];
-    struct fuzz fuzz = {
+    uint32_t kept;
+    for (size_t at = 0; at < tape->len;) {
+        memcpy(&kept, tape->data + at, sizeof kept);
+        at += sizeof kept;
+        if (kept & FUZZ_ACT) {
+            fuzz_act(fuzz, (uint8_t)kept);
+            continue;
+        }
+        for (; kept; kept--)
+            fuzz_feed(fuzz, tape->data + at++, 1);
+    }
+}
+
+static void fuzz_begin(struct fuzz *fuzz, unsigned mode)
+{
+    unsigned security = mode & FUZZ_SECURITY;
+    *fuzz = (struct fuzz){
         .user = mode & FUZZ_8BIT ? "tr\xC3\xA4p\r\n" : "trapuser",
         .password = mode & FUZZ_8BIT ? "\xE4secret\n" : "se\"cret\\",
         .handshake = !(mode & FUZZ_NO_HANDSHAKE),
     };
-    unsigned security = mode & FUZZ_SECURITY;
     struct imap_session_settings settings = {
         .security = security == 3 ? IMAP_SECURITY_IMPLICIT : (enum imap_security)security,
         .auth = mode & FUZZ_LOGIN ? IMAP_AUTH_LOGIN : IMAP_AUTH_AUTO,
-        .credentials = {.user = fuzz.user, .password = fuzz.password},
+        .credentials = {.user = fuzz->user, .password = fuzz->password},
         .limits = imap_limits_default,
     };
     settings.limits.text_max = 2000;
     settings.limits.skip_max = 4000;
-    fuzz.may_speak = settings.security != IMAP_SECURITY_STARTTLS;
-    fuzz.session = imap_session_new(&settings);
+    fuzz->may_speak = settings.security != IMAP_SECURITY_STARTTLS;
+    fuzz->session = imap_session_new(&settings);
+}
+
+static void fuzz_end(struct fuzz *fuzz)
+{
+    imap_session_free(fuzz->session);
+    buf_release(&fuzz->log);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    if (len < 2)
+        return 0;
+    struct fuzz fuzz, again;
+    struct buf tape = {0};
+    fuzz_begin(&fuzz, data[0]);
+    fuzz.tape = data[1] ? NULL : &tape;
     fuzz_stream(&fuzz, data + 2, len - 2, data[1]);
-    imap_session_free(fuzz.session);
+    if (fuzz.tape) {
+        fuzz_begin(&again, data[0]);
+        fuzz_play(&again, &tape);
+        fuzz_check(again.log.len == fuzz.log.len &&
+                   (!fuzz.log.len || !memcmp(again.log.data, fuzz.log.data, fuzz.log.len)));
+        fuzz_end(&again);
+    }
+    fuzz_end(&fuzz);
+    buf_release(&tape);
     return 0;
 }
