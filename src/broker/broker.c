@@ -136,7 +136,9 @@ int broker_listen(struct broker *broker, const struct net_listen_target *target,
         .dropped = broker_on_dropped,
     };
     struct net_listener *listener;
-    if (net_listener_open(broker->loop, target, tls, &events, broker, &listener, err))
+    struct net_listen_target patient = *target;
+    patient.handshake = broker->hub.settings.auth_deadline;
+    if (net_listener_open(broker->loop, &patient, tls, &events, broker, &listener, err))
         return -1;
     broker->listeners = mem_realloc_array(broker->listeners, broker->listener_count + 1,
                                           sizeof(struct net_listener *));

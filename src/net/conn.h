@@ -133,7 +133,8 @@ struct net_listen_target {
     uint16_t port;      /* 0: any free one */
     const char *device; /* only what comes in by this network device (SO_BINDTODEVICE); or NULL */
     int fd;             /* > 0: a socket that listens already, as of systemd; taken over. The
-                           rest counts for nothing then */
+                           address counts for nothing then */
+    msec_t handshake;   /* how long one of TLS may take; 0: 30 s */
 };
 
 /* A socket that listens there, for whoever accepts by other means; or -1. */
@@ -141,7 +142,7 @@ int net_listen(const struct net_listen_target *target, struct err *err);
 /* The port a listening socket is bound to. */
 uint16_t net_listen_port(int fd);
 
-/* A handshake has 30 s. When descriptors run out it rests for a second instead of spinning. */
+/* When descriptors run out it rests for a second instead of spinning. */
 int net_listener_open(struct net_loop *loop, const struct net_listen_target *target,
                       struct net_tls *tls, const struct net_listener_events *events, void *ctx,
                       struct net_listener **ret_listener, struct err *err);

@@ -31,6 +31,7 @@ struct net_listener {
     struct net_alarm rest;
     int fd; /* -1: freed */
     uint16_t port;
+    msec_t handshake;              /* 0: what net_conn_accept() gives it */
     struct net_newcomer newcomers; /* head of a circular list */
 };
 
@@ -102,6 +103,8 @@ static void net_listener_welcome(struct net_listener *listener, int fd,
     newcomer->prev->next = newcomer->next->prev = newcomer;
     newcomer->conn =
         net_conn_accept(listener->loop, fd, peer, listener->tls, &net_newcomer_events, newcomer);
+    if (listener->handshake)
+        net_conn_set_deadline(newcomer->conn, listener->handshake, "the TLS handshake");
 }
 
 static void net_listener_polled(uv_poll_t *poll, int status, int events);
@@ -253,6 +256,7 @@ int net_listener_open(struct net_loop *loop, const struct net_listen_target *tar
     listener->events = events;
     listener->ctx = ctx;
     listener->fd = fd;
+    listener->handshake = target->handshake;
     listener->port = net_listen_port(fd);
     listener->newcomers.next = listener->newcomers.prev = &listener->newcomers;
     listener->poll.data = listener;
