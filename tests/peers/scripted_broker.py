@@ -4,6 +4,7 @@ connection too) what is published on the channel they named.
 
 Overrides, each run in the connection's thread:
 
+* broker.greet(link)            instead of sending INFO
 * broker.login(link)            instead of taking the AUTH frame
 * broker.publish(link, message) for every PUBLISH; True: it is dealt with
 * broker.subscribe(link, channel)  likewise
@@ -115,7 +116,7 @@ class Link:
         return opcode, self._read(length - 5)
 
     def run(self):
-        self.send(frame(INFO, string("scripted"), self.nonce))
+        self.broker.greet(self)
         self.broker.login(self)
         while True:
             opcode, body = self.read_frame()
@@ -135,6 +136,7 @@ class Broker:
         self.frame_max = 1 << 20
         self.publish = lambda link, message: False
         self.subscribe = lambda link, channel: False
+        self.greet = Broker.take_greeting
         self.login = Broker.take_login
         self.mails = []  # Messages on CHANNEL, as they came
         self.markers = []  # the other ones
@@ -187,6 +189,10 @@ class Broker:
         assert not self.errors, self.errors
 
     # --- the good broker ---
+
+    @staticmethod
+    def take_greeting(link):
+        link.send(frame(INFO, string("scripted"), link.nonce))
 
     @staticmethod
     def take_login(link):
