@@ -330,7 +330,8 @@ static int folder_list_segments(struct broker_folder *folder, struct err *err)
 }
 
 /* Finds where the last segment's whole batches end, and cuts off the rest: it was never confirmed,
- * and what is written next must not look like a part of it. */
+ * and what is written next must not look like a part of it. A broker that was killed may not have
+ * synced the last of them: what is written next is not to stand behind what a power cut takes. */
 static int folder_find_end(struct broker_folder *folder, uint64_t *ret_cut, struct err *err)
 {
     struct broker_place last = folder->segments[folder->segment_count - 1];
@@ -346,7 +347,7 @@ static int folder_find_end(struct broker_folder *folder, uint64_t *ret_cut, stru
     buf_release(&frames);
     uint64_t len = folder->end.at - last.at;
     if (got < 0 || fstat(fd, &status) ||
-        ((uint64_t)status.st_size > len && (ftruncate(fd, (off_t)len) || fsync(fd)))) {
+        ((uint64_t)status.st_size > len && ftruncate(fd, (off_t)len)) || fsync(fd)) {
         segment_fail(err, "looking for the end");
         close(fd);
         return -1;
@@ -371,10 +372,8 @@ int broker_folder_open(int parent, const char *name, struct broker_folder *ret_f
 {
     struct broker_folder folder = {.fd = -1};
     uint64_t cut = 0;
-    bool made = !mkdirat(parent, name, 0700);
-    if (!made && errno != EEXIST)
-        return segment_fail(err, name);
-    if (made && fsync(parent))
+    /* Synced also when it is there: who made it may have been killed before that. */
+    if ((mkdirat(parent, name, 0700) && errno != EEXIST) || fsync(parent))
         return segment_fail(err, name);
     folder.fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (folder.fd < 0)

@@ -254,7 +254,8 @@ int broker_store_add(struct broker_store *store, const char *ident, const char *
     return 0;
 }
 
-/* Else the folder might not be there after a power loss. */
+/* Else the folder might not be there after a power loss: also when it was there before, as who made
+ * it may have been killed before this. */
 static void store_sync_parent(int fd)
 {
     int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -267,8 +268,7 @@ static void store_sync_parent(int fd)
 /* Two brokers in one folder would write over each other. */
 static int store_lock(const char *path, int *ret_fd, struct err *err)
 {
-    bool made = !mkdir(path, 0700);
-    if (!made && errno != EEXIST)
+    if (mkdir(path, 0700) && errno != EEXIST)
         return err_set(err, ERR_GIVE_UP, "%s: %s", path, strerror(errno));
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -279,8 +279,7 @@ static int store_lock(const char *path, int *ret_fd, struct err *err)
         close(fd);
         return -1;
     }
-    if (made)
-        store_sync_parent(fd);
+    store_sync_parent(fd);
     *ret_fd = fd;
     return 0;
 }

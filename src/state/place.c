@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,37 +47,44 @@ static char *state_place_directory(const char *path)
     return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-/* Brings a new name in `directory` to the disk. A failure is not told: where directories cannot
- * be synced there is nothing better to do. */
-static void state_place_sync(const char *directory)
+/* Brings a directory's names, or a file's content, to the disk. A failure is not told: where they
+ * cannot be synced there is nothing better to do. */
+static void state_place_sync(const char *path)
 {
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return;
     (void)fsync(fd);
     close(fd);
 }
 
-static int state_place_make_directory(const char *directory, struct err *err)
+static void state_place_sync_directory(const char *path)
+{
+    char *directory = state_place_directory(path);
+    state_place_sync(directory);
+    free(directory);
+}
+
+static int state_place_make_directory(const char *directory, bool sync, struct err *err)
 {
     struct stat status;
-    if (stat(directory, &status) == 0)
-        return 0;
-    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+    if (stat(directory, &status) < 0 && mkdir(directory, 0700) < 0 && errno != EEXIST)
         return state_place_error(err, directory, errno);
-    char *parent = state_place_directory(directory);
-    state_place_sync(parent);
-    free(parent);
+    if (sync)
+        state_place_sync_directory(directory);
     return 0;
 }
 
+/* While there is no state the directories' names are synced, also of those that are there: who made
+ * them may have been killed before that. */
 static int state_place_make_directories(const char *path, struct err *err)
 {
+    bool sync = access(path, F_OK) < 0;
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         if (slash == path)
             continue;
         char *directory = mem_strndup(path, (size_t)(slash - path));
-        int result = state_place_make_directory(directory, err);
+        int result = state_place_make_directory(directory, sync, err);
         free(directory);
         if (result < 0)
             return result;
@@ -156,6 +164,17 @@ int state_place_lock(const char *path, int *ret_fd, struct err *err)
         (void)dprintf(fd, "%ld\n", (long)getpid());
     *ret_fd = fd;
     return 0;
+}
+
+void state_place_settle(const char *path)
+{
+    static const char *const suffixes[] = {"", "-wal", "-journal"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *file = mem_printf("%s%s", path, suffixes[i]);
+        state_place_sync(file);
+        free(file);
+    }
+    state_place_sync_directory(path);
 }
 
 int state_place_create(const char *path, struct err *err)

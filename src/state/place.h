@@ -13,6 +13,10 @@ int state_place_resolve(const char *path, char **ret_path, struct err *err);
  * however it dies, or with close(*ret_fd). Refused at once when another has it, naming it. */
 int state_place_lock(const char *path, int *ret_fd, struct err *err);
 
+/* Syncs what is there: a process that was killed may have written it and not synced it. Who reads
+ * it acts on it, and a power cut must not take it back then. Not while the database is open. */
+void state_place_settle(const char *path);
+
 /* Creates the file, empty and 0600, if it is not there; fails when it cannot be written. */
 int state_place_create(const char *path, struct err *err);
 

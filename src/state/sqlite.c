@@ -435,6 +435,8 @@ int state_sqlite_open(const char *path, struct state **ret_state, struct err *er
     if (result == 0)
         result = state_place_lock(real, &sqlite->lock, err);
     if (result == 0)
+        state_place_settle(real);
+    if (result == 0)
         result = state_place_create(real, err);
     if (result == 0)
         result = state_db_open(real, &sqlite->db, err);
