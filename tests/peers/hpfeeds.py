@@ -1,6 +1,7 @@
 """The project's broker as a process, and an independent hpfeeds client."""
 import hashlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -23,7 +24,7 @@ ACCOUNTS = {
 class Broker:
     """hpfeeds-broker on a free loopback port."""
 
-    def __init__(self, directory, accounts=None, options=(), tls=None, port=0):
+    def __init__(self, directory, accounts=None, options=(), tls=None, port=0, env=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         users = self.directory / "accounts.json"
@@ -33,7 +34,8 @@ class Broker:
         if tls:
             endpoint = f"tls:interface=127.0.0.1:port={port}:cert={tls[0]}:key={tls[1]}"
         self.process = Process([program("hpfeeds-broker"), "-e", endpoint, "--auth", users,
-                                *options], self.directory / "broker.log")
+                                *options], self.directory / "broker.log",
+                               env={**os.environ, **(env or {})})
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):

@@ -50,6 +50,7 @@ class Link:
         self.channels = set()
         self.nonce = struct.pack(">I", number)
         self.mails = []  # published on CHANNEL over this connection, and not confirmed
+        self.over = False
         self._buffer = b""
         self._sending = threading.Lock()
 
@@ -174,18 +175,27 @@ class Broker:
         finally:
             link.channels.clear()
             link.socket.close()
+            with self.changed:
+                link.over = True
+                self.changed.notify_all()
+
+    def _close_listener(self):
+        # Closing alone leaves a listener that is being waited on in place.
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed
+        self._listener.close()
 
     def away(self):
         """As if it was killed: nothing listens, all connections are reset."""
-        # Closing alone leaves a listener that is being waited on in place.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._close_listener()
         for link in self.links:
             link.cut()
 
     def stop(self):
         self.over.set()
-        self._listener.close()
+        self._close_listener()
         assert not self.errors, self.errors
 
     # --- the good broker ---
@@ -235,6 +245,10 @@ class Broker:
     def wait_for(self, condition):
         with self.changed:
             assert self.changed.wait_for(condition, PATIENCE), f"{len(self.mails)} mails"
+
+    def wait_for_end(self):
+        """Until all connections are over: what was sent has come."""
+        self.wait_for(lambda: all(link.over for link in self.links))
 
     def feed(self, **more):
         """Its feed configuration."""

@@ -446,6 +446,8 @@ class Server:
                 self.changed.notify_all()
 
     def stop(self):
+        # Closing alone leaves the thread that waits on it, and with it the port.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         assert not self.errors, self.errors
 
