@@ -247,18 +247,21 @@ static void broker_read_auth(const struct broker_reader *reader)
     }
 }
 
-static void broker_add_durable(const struct broker_reader *reader, char *ident, char **channels,
+static void broker_add_durable(struct conf_broker *broker, char *ident, char **channels,
                                size_t count)
 {
-    struct conf_broker *broker = reader->broker;
-    struct conf_durable *grown =
-        conf_pool_alloc(reader->file->pool, (broker->durable_count + count) * sizeof *grown);
-    if (broker->durable_count)
-        memcpy(grown, broker->durable, broker->durable_count * sizeof *grown);
     for (size_t i = 0; i < count; i++)
-        grown[broker->durable_count++] =
+        broker->durable[broker->durable_count++] =
             (struct conf_durable){.ident = ident, .channel = channels[i]};
-    broker->durable = grown;
+}
+
+/* How many there can be. */
+static size_t broker_count_durable(const struct conf_yaml *map)
+{
+    size_t count = 0;
+    for (const struct conf_yaml_item *item = map->items; item; item = item->next)
+        count += item->value->kind == CONF_YAML_LIST ? item->value->len : 1;
+    return count;
 }
 
 /* {reader: [spam.mails]} */
@@ -274,6 +277,8 @@ static void broker_read_durable(const struct broker_reader *reader)
                         conf_yaml_kind_name(entry->value));
         return;
     }
+    reader->broker->durable = conf_pool_alloc(
+        reader->file->pool, broker_count_durable(entry->value) * sizeof *reader->broker->durable);
     for (const struct conf_yaml_item *item = entry->value->items; item; item = item->next) {
         struct conf_entry name = {.name = "durable", .key = item->key, .value = item->key};
         struct conf_entry list = {.name = "durable", .key = item->key, .value = item->value};
@@ -281,7 +286,7 @@ static void broker_read_durable(const struct broker_reader *reader)
         size_t count;
         if (conf_check_feed_name(reader->file, &name, &ident) &&
             conf_names_read(reader->file, &list, conf_check_feed_name, &channels, &count))
-            broker_add_durable(reader, ident, channels, count);
+            broker_add_durable(reader->broker, ident, channels, count);
     }
 }
 
