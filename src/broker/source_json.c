@@ -80,7 +80,7 @@ static json_t *json_load(const char *path, struct err *err)
 {
     json_error_t where;
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-    if (root && json_is_object(root))
+    if (json_is_object(root)) /* and not NULL */
         return root;
 
     char text[200];
