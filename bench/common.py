@@ -71,7 +71,7 @@ class Collector:
     """imap-collector -c on these mailboxes of a server (tests/peers)."""
 
     def __init__(self, directory, broker, server, users, **defaults):
-        from peers.process import Process, program
+        from peers.process import Process, collector
         directory.mkdir()
         files = {"feed.yml": {"broker": "127.0.0.1", "port": broker.port, "identity": "writer",
                               "secret": "writersecret"},
@@ -85,7 +85,7 @@ class Collector:
         for name, content in files.items():
             (directory / name).write_text(json.dumps(content))
             (directory / name).chmod(0o600)
-        self.process = Process([program("imap-collector"), "-c", "-f", directory / "feed.yml",
+        self.process = Process([*collector(), "-c", "-f", directory / "feed.yml",
                                 "-m", directory / "mailboxes.yml", "-s", directory / "state.db"],
                                directory / "collector.log")
         self._files = pathlib.Path("/proc") / str(self.process.popen.pid)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from peers.certs import Certs  # noqa: E402
 from peers.hpfeeds import Broker, Subscriber  # noqa: E402
-from peers.process import REPOSITORY, program  # noqa: E402
+from peers.process import REPOSITORY, collector  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def collect(tmp_path, certs):
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o600)
         return Result(subprocess.run(
-            [program("imap-collector"), "-f", tmp_path / "feed.yml",
+            [*collector(), "-f", tmp_path / "feed.yml",
              "-m", tmp_path / "mailboxes.yml", "-s", str(state), *options],
             capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL))
 

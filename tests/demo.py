@@ -55,7 +55,8 @@ def configure(directory, dovecot, broker):
 
 
 def collect(directory, *options):
-    subprocess.run(command("imap-collector", *options, "-s", "state.db"), cwd=directory,
+    as_root = ["--user", "root"] if os.geteuid() == 0 else []
+    subprocess.run(command("imap-collector", *as_root, *options, "-s", "state.db"), cwd=directory,
                    check=True)
 
 

@@ -10,6 +10,7 @@ enum {
     OPTION_CHECK,
     OPTION_LOG_LEVEL,
     OPTION_LOG_FORMAT,
+    OPTION_USER,
 };
 
 static const char collector_options_help[] =
@@ -32,6 +33,7 @@ static const char collector_options_help[] =
     "                             ~/.local/state/imap-collector/state.db)\n"
     "      --again                with -a: also what an earlier run has delivered\n"
     "      --check                log in everywhere, change and deliver nothing, show a table\n"
+    "      --user NAME            run as this user; root has to say so: --user root\n"
     "      --log-level LEVEL      error, warning, info (default) or debug\n"
     "      --log-format FORMAT    text (default) or json\n"
     "  -V, --version              show the version\n"
@@ -57,6 +59,7 @@ static const struct option collector_options_long[] = {
     {"check", no_argument, NULL, OPTION_CHECK},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
+    {"user", required_argument, NULL, OPTION_USER},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
@@ -97,6 +100,9 @@ static bool collector_options_take(int option, struct collector_options *options
         return true;
     case 'c':
         options->continuous = true;
+        return true;
+    case OPTION_USER:
+        options->user = optarg;
         return true;
     case OPTION_LOG_LEVEL:
         return log_level_parse(optarg, &options->log_level) ||

@@ -11,6 +11,7 @@ struct collector_options {
     const char *feed_config;
     const char *mailbox_config;
     const char *state;
+    const char *user;
     bool fetch_all;
     bool delete_after;
     bool continuous;

@@ -14,6 +14,7 @@
 #include "broker/broker.h"
 #include "broker/exporter.h"
 #include "broker/store.h"
+#include "fence/process.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -330,6 +331,7 @@ static int daemon_run(struct daemon *daemon)
 int main(int argc, char **argv)
 {
     struct daemon daemon = {0};
+    fence_process();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
     int sockets = sd_listen_fds_with_names(1, &daemon.socket_names);
     daemon.socket_count = sockets > 0 ? sockets : 0;

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "collect/collector.h"
 #include "conf/conf.h"
+#include "fence/process.h"
+#include "fence/user.h"
 #include "net/loop.h"
 #include "programs/collector_limits.h"
 #include "programs/collector_live.h"
@@ -276,6 +278,11 @@ int main(int argc, char **argv)
     if (!collector_options_parse(argc, argv, &program.options, &result))
         return result;
     log_setup(program.options.log_level, program.options.log_format, stderr);
+    if (fence_user_become(program.options.user, &err) < 0) {
+        fprintf(stderr, "imap-collector: %s\n", err.text);
+        return EX_USAGE;
+    }
+    fence_process();
     if (program.options.continuous)
         program_hold_hangup(true);
     if (program_load(&program) < 0)

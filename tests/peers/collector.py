@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 
-from peers.process import program
+from peers.process import collector
 
 
 class Run:
@@ -20,7 +20,7 @@ class Run:
         self.configure(feed, mailboxes)
         self.state = self.directory / "state" / "state.db"
         self.process = subprocess.Popen(
-            [program("imap-collector"), "-f", str(self.directory / "feed.yml"),
+            [*collector(), "-f", str(self.directory / "feed.yml"),
              "-m", str(self.directory / "mailboxes.yml"), "-s", str(self.state), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
             env={**os.environ, **(env or {})})

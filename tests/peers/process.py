@@ -19,6 +19,11 @@ def program(name):
     return str(path)
 
 
+def collector():
+    """The beginning of a command line of imap-collector, which root has to say a word for."""
+    return [program("imap-collector"), *(["--user", "root"] if os.geteuid() == 0 else [])]
+
+
 def _ports():
     """Ports below those the kernel gives out by itself, which another socket could take between
     the look and the server's start; each process has a hundred of its own."""

@@ -48,6 +48,24 @@ def test_units_give_options_that_there_are(units, name):
         assert not word.startswith("-") or re.search(rf"  {word}[ ,]", text), word
 
 
+@pytest.mark.parametrize("name", ["imap-collector", "hpfeeds-broker", "hpfeeds"])
+def test_programs_are_hardened(name):
+    def read(*command):
+        return subprocess.run([*command, program(name)], capture_output=True, text=True,
+                              check=True).stdout
+    headers = read("readelf", "-Whld")
+    assert re.search(r"Type: +DYN", headers) and "GNU_RELRO" in headers, headers
+    assert re.search(r"\(FLAGS_1\).*\bNOW\b.*\bPIE\b", headers), headers
+    assert re.search(r"GNU_STACK .* RW +0x", headers), headers
+    assert not re.search(r"LOAD .* (RWE|WE) ", headers), headers
+    symbols = read("readelf", "-Ws")
+    assert "__stack_chk_fail" in symbols
+    if "__asan_init" not in symbols:
+        assert re.search(r"__\w+_chk@", symbols.replace("__stack_chk", "")), symbols
+    if "X86-64" in headers:
+        assert "endbr64" in read("objdump", "-d", "--no-show-raw-insn", "--disassemble=main")
+
+
 def test_installation(tmp_path):
     """Programs, man pages, units where a system looks for them."""
     if not shutil.which("meson"):
