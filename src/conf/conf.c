@@ -1,6 +1,7 @@
 #include "conf/conf.h"
 
 #include <malloc.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "conf/feed.h"
 #include "conf/file.h"
 #include "conf/mailboxes.h"
+#include "conf/place.h"
 #include "conf/pool.h"
 #include "conf/report.h"
 #include "conf/secret.h"
@@ -117,23 +119,46 @@ static void conf_loader_release(struct conf_loader *loader)
 #endif
 }
 
-int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
-              const atomic_bool *cancelled, struct conf **ret_conf,
-              struct conf_problems *ret_problems)
+/* Into `whole`, which is empty. Returns -1 when there was an error. */
+static int conf_load_whole(struct conf_whole *whole, const char *feed_path,
+                           const char *mailbox_path, bool delete_after,
+                           const atomic_bool *cancelled, struct conf_problems *ret_problems)
 {
-    struct conf_loader loader = {.whole = mem_new(struct conf_whole)};
+    struct conf_loader loader = {.whole = whole};
     conf_load_feed(&loader, feed_path);
     conf_load_mailboxes(&loader, mailbox_path, delete_after);
     conf_load_secrets(&loader, cancelled);
     conf_loader_release(&loader);
-    conf_pool_seal(&loader.whole->pool);
+    conf_pool_seal(&whole->pool);
     bool failed = loader.report.errors;
     conf_report_finish(&loader.report, ret_problems);
-    if (failed) {
-        conf_free(&loader.whole->conf);
+    return failed ? -1 : 0;
+}
+
+int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
+              const atomic_bool *cancelled, struct conf **ret_conf,
+              struct conf_problems *ret_problems)
+{
+    struct conf_whole *whole = mem_new(struct conf_whole);
+    if (conf_load_whole(whole, feed_path, mailbox_path, delete_after, cancelled, ret_problems)) {
+        conf_free(&whole->conf);
         return -1;
     }
-    *ret_conf = &loader.whole->conf;
+    *ret_conf = &whole->conf;
+    return 0;
+}
+
+int conf_load_into(struct conf_place *place, const char *feed_path, const char *mailbox_path,
+                   bool delete_after, const atomic_bool *cancelled, struct conf **ret_conf,
+                   struct conf_problems *ret_problems)
+{
+    struct conf_whole *whole = conf_place_cut(place, sizeof *whole, alignof(max_align_t));
+    whole->pool.place = place;
+    if (conf_load_whole(whole, feed_path, mailbox_path, delete_after, cancelled, ret_problems)) {
+        conf_place_clear(place);
+        return -1;
+    }
+    *ret_conf = &whole->conf;
     return 0;
 }
 

@@ -12,10 +12,21 @@
 
 #include "base/num.h"
 
+struct conf_place;
+
 enum conf_tls_mode {
     CONF_TLS_IMPLICIT,
     CONF_TLS_STARTTLS,
     CONF_TLS_NONE,
+};
+
+/* What a file of certificates or a key held when the configuration was read, and what tells whether
+ * it has changed since. */
+struct conf_pem {
+    char *text;
+    size_t len;
+    int64_t seconds; /* when it was changed last */
+    long nanoseconds;
 };
 
 struct conf_tls {
@@ -26,6 +37,9 @@ struct conf_tls {
     uint8_t fingerprint[32];
     char *cert; /* feed only; NULL: none */
     char *key;
+    const struct conf_pem *ca_pem; /* of the three files, where they are given */
+    const struct conf_pem *cert_pem;
+    const struct conf_pem *key_pem;
 };
 
 enum conf_confirm {
@@ -135,6 +149,12 @@ struct conf_problems {
 int conf_load(const char *feed_path, const char *mailbox_path, bool delete_after,
               const atomic_bool *cancelled, struct conf **ret_conf,
               struct conf_problems *ret_problems);
+/* The same, made in a place instead of in memory of its own. It ends with the place: no
+ * conf_free().
+ */
+int conf_load_into(struct conf_place *place, const char *feed_path, const char *mailbox_path,
+                   bool delete_after, const atomic_bool *cancelled, struct conf **ret_conf,
+                   struct conf_problems *ret_problems);
 /* The limits that hold for a host, in any case of its letters. */
 const struct conf_host_limits *conf_limits_of_host(const struct conf_limits *limits,
                                                    const char *host);

@@ -175,11 +175,12 @@ static void conf_feed_check_key_mode(struct conf_feed_reader *reader,
 static void conf_feed_read_certificate(struct conf_feed_reader *reader)
 {
     struct conf_file *file = reader->file;
+    struct conf_tls *tls = &reader->feed->tls;
     const struct conf_entry *cert = conf_feed_entry(reader, FEED_TLS_CERT);
     const struct conf_entry *key = conf_feed_entry(reader, FEED_TLS_KEY);
     if (cert)
-        conf_value_path(file, cert, "a certificate in PEM", &reader->feed->tls.cert);
-    if (key && conf_value_path(file, key, "a private key in PEM", &reader->feed->tls.key))
+        conf_value_pem(file, cert, "a certificate in PEM", &tls->cert, &tls->cert_pem);
+    if (key && conf_value_pem(file, key, "a private key in PEM", &tls->key, &tls->key_pem))
         conf_feed_check_key_mode(reader, key);
     if (!cert != !key) {
         const struct conf_entry *alone = cert ? cert : key;
@@ -198,7 +199,7 @@ static void conf_feed_read_tls(struct conf_feed_reader *reader)
     tls->mode = on ? CONF_TLS_IMPLICIT : CONF_TLS_NONE;
     entry = conf_feed_entry(reader, FEED_TLS_CA);
     if (entry)
-        conf_value_path(file, entry, "certificates in PEM", &tls->ca);
+        conf_value_pem(file, entry, "certificates in PEM", &tls->ca, &tls->ca_pem);
     entry = conf_feed_entry(reader, FEED_TLS_VERIFY);
     if (entry)
         conf_value_switch(file, entry, &tls->verify);

@@ -248,7 +248,7 @@ static void conf_mailbox_apply_tls(struct conf_mailbox_reader *reader)
         tls->mode = (enum conf_tls_mode)mode;
     entry = conf_mailbox_entry(reader, MAILBOX_TLS_CA);
     if (entry)
-        conf_value_path(file, entry, "certificates in PEM", &tls->ca);
+        conf_value_pem(file, entry, "certificates in PEM", &tls->ca, &tls->ca_pem);
     entry = conf_mailbox_entry(reader, MAILBOX_TLS_VERIFY);
     if (entry)
         conf_value_switch(file, entry, &tls->verify);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/place.h"
 
 enum {
     POOL_CHUNK_FIRST = 4096,
@@ -50,6 +51,8 @@ static struct conf_pool_chunk *conf_pool_grow(struct conf_pool *pool, size_t lea
 static char *conf_pool_cut(struct conf_pool *pool, size_t size, size_t align)
 {
     struct conf_pool_chunk *chunk = pool->chunks;
+    if (pool->place)
+        return conf_place_cut(pool->place, size, align);
     size_t at = chunk ? (chunk->used + align - 1) / align * align : 0;
     if (!chunk || at > chunk->size || size > chunk->size - at) {
         chunk = conf_pool_grow(pool, size);

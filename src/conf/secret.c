@@ -32,6 +32,7 @@ void conf_secrets_release(struct conf_secrets *secrets)
     }
     free(secrets->items);
     conf_table_release(&secrets->known);
+    conf_table_release(&secrets->pems);
     *secrets = (struct conf_secrets){0};
 }
 

@@ -22,9 +22,10 @@ struct conf_secret {
     bool command;
 };
 
-/* All zero is valid and empty. */
+/* All that stands outside. All zero is valid and empty. */
 struct conf_secrets {
     struct conf_table known;
+    struct conf_table pems; /* of conf_value_pem(), by path */
     struct conf_secret **items;
     size_t count;
     size_t cap;

@@ -11,9 +11,11 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "conf/conf.h"
 #include "conf/file.h"
 #include "conf/integer.h"
 #include "conf/pool.h"
+#include "conf/secret.h"
 #include "conf/yaml.h"
 
 bool conf_value_scalar(struct conf_file *file, const struct conf_entry *entry, const char *expected)
@@ -292,4 +294,54 @@ bool conf_value_path(struct conf_file *file, const struct conf_entry *entry, con
         *ret_path = conf_pool_intern(file->pool, path, strlen(path));
     free(path);
     return !why;
+}
+
+enum {
+    VALUE_PEM_MOST = 16 << 20, /* bytes: a hundred times the authorities of a system */
+};
+
+/* Returns false with errno. */
+static bool conf_value_read_pem(struct conf_file *file, int fd, struct conf_pem *pem)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        return false;
+    errno = EFBIG;
+    if (info.st_size < 0 || info.st_size > VALUE_PEM_MOST)
+        return false;
+    pem->text = conf_pool_alloc(file->pool, (size_t)info.st_size + 1);
+    pem->seconds = info.st_mtim.tv_sec;
+    pem->nanoseconds = info.st_mtim.tv_nsec;
+    while (pem->len < (size_t)info.st_size) {
+        ssize_t got = read(fd, pem->text + pem->len, (size_t)info.st_size - pem->len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0;
+        pem->len += (size_t)got;
+    }
+    return true;
+}
+
+bool conf_value_pem(struct conf_file *file, const struct conf_entry *entry, const char *what,
+                    char **ret_path, const struct conf_pem **ret_pem)
+{
+    char *path;
+    if (!conf_value_path(file, entry, what, &path))
+        return false;
+    struct conf_pem *pem = conf_table_get(&file->secrets->pems, path, strlen(path));
+    if (!pem) {
+        pem = conf_pool_alloc(file->pool, sizeof *pem);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        bool read = fd >= 0 && conf_value_read_pem(file, fd, pem);
+        if (!read)
+            conf_file_error(file, entry->value, "\"%s\" cannot be read: %s, expected %s",
+                            entry->name, strerror(errno), what);
+        if (fd >= 0)
+            close(fd);
+        conf_table_put(&file->secrets->pems, path, strlen(path), pem);
+    }
+    *ret_path = path;
+    *ret_pem = pem;
+    return true;
 }

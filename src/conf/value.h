@@ -12,6 +12,7 @@
 #include "base/num.h"
 
 struct conf_file;
+struct conf_pem;
 struct conf_yaml;
 
 enum {
@@ -52,6 +53,9 @@ bool conf_value_choice(struct conf_file *file, const struct conf_entry *entry,
 /* A path to a file that can be read, resolved; `what` says what is in it. */
 bool conf_value_path(struct conf_file *file, const struct conf_entry *entry, const char *what,
                      char **ret_path);
+/* The same, with what the file holds: each is read once, into file->pool. */
+bool conf_value_pem(struct conf_file *file, const struct conf_entry *entry, const char *what,
+                    char **ret_path, const struct conf_pem **ret_pem);
 /* Is it a scalar with something in it? Else reports that `expected` was expected. */
 bool conf_value_scalar(struct conf_file *file, const struct conf_entry *entry,
                        const char *expected);

@@ -2,7 +2,10 @@
 #include "net/tls.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,18 +49,93 @@ static struct net_tls *net_tls_new(const SSL_METHOD *method)
     return tls;
 }
 
-static int net_tls_use_key(struct net_tls *tls, const char *cert_file, const char *key_file,
+/* NULL: the file cannot be opened, and OpenSSL has the error. */
+static BIO *net_tls_open(const char *file, const struct net_tls_pem *pem)
+{
+    if (pem->text && pem->len <= INT_MAX)
+        return BIO_new_mem_buf(pem->text, (int)pem->len);
+    return BIO_new_file(file, "r");
+}
+
+/* A key with a passphrase is not for a service; without this OpenSSL would ask the terminal. */
+static int net_tls_no_passphrase(char *buf, int size, int writing, void *ctx)
+{
+    (void)buf;
+    (void)size;
+    (void)writing;
+    (void)ctx;
+    return -1;
+}
+
+/* The first certificate is ours, the others lead to an authority. */
+static bool net_tls_use_chain(SSL_CTX *ctx, BIO *bio)
+{
+    X509 *cert = PEM_read_bio_X509_AUX(bio, NULL, net_tls_no_passphrase, NULL);
+    bool good = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
+    X509_free(cert);
+    while (good && (cert = PEM_read_bio_X509(bio, NULL, net_tls_no_passphrase, NULL))) {
+        good = SSL_CTX_add0_chain_cert(ctx, cert) == 1;
+        if (!good)
+            X509_free(cert);
+    }
+    /* The end looks like an error. */
+    if (good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+        ERR_clear_error();
+    return good && !ERR_peek_error();
+}
+
+static bool net_tls_use_private_key(SSL_CTX *ctx, BIO *bio)
+{
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, net_tls_no_passphrase, NULL);
+    bool good = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(key);
+    return good;
+}
+
+static int net_tls_use_key(struct net_tls *tls, const struct net_tls_settings *settings,
                            struct err *err)
 {
-    const char *key = key_file ? key_file : cert_file;
+    const char *file = settings->key_file ? settings->key_file : settings->cert_file;
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(tls->ctx, cert_file) != 1)
-        return net_tls_file_error(err, "certificate file", cert_file);
-    if (SSL_CTX_use_PrivateKey_file(tls->ctx, key, SSL_FILETYPE_PEM) != 1)
-        return net_tls_file_error(err, "key file", key);
-    if (SSL_CTX_check_private_key(tls->ctx) != 1)
-        return net_tls_file_error(err, "key file", key);
-    return 0;
+    BIO *cert = net_tls_open(settings->cert_file, &settings->cert);
+    bool good = cert && net_tls_use_chain(tls->ctx, cert);
+    BIO_free(cert);
+    if (!good)
+        return net_tls_file_error(err, "certificate file", settings->cert_file);
+    BIO *key = net_tls_open(file, settings->key_file ? &settings->key : &settings->cert);
+    good = key && net_tls_use_private_key(tls->ctx, key);
+    BIO_free(key);
+    return good ? 0 : net_tls_file_error(err, "key file", file);
+}
+
+/* Certificates, and lists of those that were revoked. */
+static bool net_tls_load_authorities(SSL_CTX *ctx, BIO *bio)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    STACK_OF(X509_INFO) *infos = PEM_X509_INFO_read_bio(bio, NULL, net_tls_no_passphrase, NULL);
+    bool good = infos;
+    int found = 0;
+    for (int i = 0; good && i < sk_X509_INFO_num(infos); i++) {
+        const X509_INFO *info = sk_X509_INFO_value(infos, i);
+        if (info->x509)
+            good = X509_STORE_add_cert(store, info->x509) == 1;
+        if (info->crl)
+            good = good && X509_STORE_add_crl(store, info->crl) == 1;
+        found += (info->x509 ? 1 : 0) + (info->crl ? 1 : 0);
+    }
+    if (good && !found)
+        ERR_raise(ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND);
+    sk_X509_INFO_pop_free(infos, X509_INFO_free);
+    return good && found;
+}
+
+static int net_tls_use_authorities(struct net_tls *tls, const struct net_tls_settings *settings,
+                                   struct err *err)
+{
+    BIO *bio = net_tls_open(settings->ca_file, &settings->ca);
+    bool good = bio && net_tls_load_authorities(tls->ctx, bio);
+    BIO_free(bio);
+    return good ? 0 : net_tls_file_error(err, "CA file", settings->ca_file);
 }
 
 static int net_tls_trust(struct net_tls *tls, const struct net_tls_settings *settings,
@@ -71,8 +149,8 @@ static int net_tls_trust(struct net_tls *tls, const struct net_tls_settings *set
         return 0;
     } else if (!settings->ca_file) {
         SSL_CTX_set_default_verify_paths(tls->ctx);
-    } else if (SSL_CTX_load_verify_file(tls->ctx, settings->ca_file) != 1) {
-        return net_tls_file_error(err, "CA file", settings->ca_file);
+    } else if (net_tls_use_authorities(tls, settings, err)) {
+        return -1;
     }
     SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(tls->ctx, net_verify_chain, NULL);
@@ -87,8 +165,7 @@ int net_tls_client_new(const struct net_tls_settings *settings, struct net_tls *
     struct net_tls *tls = net_tls_new(TLS_client_method());
     SSL_CTX_set_options(tls->ctx, SSL_OP_NO_TICKET);
     if (net_tls_trust(tls, settings, err) ||
-        (settings->cert_file &&
-         net_tls_use_key(tls, settings->cert_file, settings->key_file, err))) {
+        (settings->cert_file && net_tls_use_key(tls, settings, err))) {
         net_tls_unref(tls);
         return -1;
     }
@@ -104,7 +181,8 @@ int net_tls_server_new(const char *cert_file, const char *key_file, struct net_t
     /* Connections live long; a resumption that never comes is not worth its tickets. */
     SSL_CTX_set_options(tls->ctx, SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(tls->ctx, 0);
-    if (net_tls_use_key(tls, cert_file, key_file, err)) {
+    const struct net_tls_settings settings = {.cert_file = cert_file, .key_file = key_file};
+    if (net_tls_use_key(tls, &settings, err)) {
         net_tls_unref(tls);
         return -1;
     }
@@ -124,4 +202,21 @@ void net_tls_unref(struct net_tls *tls)
         return;
     SSL_CTX_free(tls->ctx);
     free(tls);
+}
+
+static const char *net_tls_system(const char *variable, const char *otherwise)
+{
+    const char *said = secure_getenv(variable);
+    OPENSSL_init_ssl(0, NULL);
+    return said && *said ? said : otherwise;
+}
+
+const char *net_tls_system_file(void)
+{
+    return net_tls_system(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+}
+
+const char *net_tls_system_directory(void)
+{
+    return net_tls_system(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
 }

@@ -12,6 +12,12 @@ enum {
     NET_TLS_FINGERPRINT = 32
 };
 
+/* What a file held when it was read; `text` NULL: it has to be read. */
+struct net_tls_pem {
+    const char *text;
+    size_t len;
+};
+
 /* Settings of a client; NULL strings are "not set". Strings are copied. */
 struct net_tls_settings {
     const char *ca_file; /* PEM, instead of the system's CAs */
@@ -22,6 +28,9 @@ struct net_tls_settings {
     uint8_t fingerprint[NET_TLS_FINGERPRINT];
     const char *cert_file; /* PEM chain shown to a server that asks */
     const char *key_file;  /* its key; NULL: in cert_file */
+    struct net_tls_pem ca; /* of the three files */
+    struct net_tls_pem cert;
+    struct net_tls_pem key;
 };
 
 struct net_tls;
@@ -36,6 +45,11 @@ int net_tls_server_new(const char *cert_file, const char *key_file, struct net_t
 struct net_tls *net_tls_ref(struct net_tls *tls);
 /* NULL does nothing. */
 void net_tls_unref(struct net_tls *tls);
+
+/* Where the system's authorities are: a file, and a directory of files that are opened as they are
+ * needed. Either may not be there. Reads OpenSSL's configuration. */
+const char *net_tls_system_file(void);
+const char *net_tls_system_directory(void);
 
 /* What was agreed with a peer, for people: --check and logs. */
 struct net_tls_info {

@@ -52,11 +52,14 @@ void tls_store_free(struct tls_store *store)
 }
 
 /* A path, and what tells whether another file has come to stand there. */
-static void tls_store_key_file(const char *path, struct buf *out)
+static void tls_store_key_file(const char *path, const struct conf_pem *pem, struct buf *out)
 {
     struct stat info;
     if (!path)
         buf_add_str(out, "\n-");
+    else if (pem)
+        buf_printf(out, "\n%s\n%zu %lld.%09ld", path, pem->len, (long long)pem->seconds,
+                   pem->nanoseconds);
     else if (stat(path, &info) < 0)
         buf_printf(out, "\n%s\n?", path);
     else
@@ -72,9 +75,9 @@ void tls_store_key(const struct conf_tls *settings, struct buf *out)
     buf_add_str(out, settings->verify ? " verified" : " unverified");
     for (size_t i = 0; settings->has_fingerprint && i < sizeof settings->fingerprint; i++)
         buf_printf(out, "%s%02x", i ? "" : " ", settings->fingerprint[i]);
-    tls_store_key_file(settings->ca, out);
-    tls_store_key_file(settings->cert, out);
-    tls_store_key_file(settings->key, out);
+    tls_store_key_file(settings->ca, settings->ca_pem, out);
+    tls_store_key_file(settings->cert, settings->cert_pem, out);
+    tls_store_key_file(settings->key, settings->key_pem, out);
 }
 
 static struct tls_store_entry *tls_store_find(const struct tls_store *store, const char *key)
@@ -97,6 +100,12 @@ static struct tls_store_entry *tls_store_add(struct tls_store *store, const char
     return entry;
 }
 
+static void tls_store_give(const struct conf_pem *pem, struct net_tls_pem *ret_pem)
+{
+    if (pem)
+        *ret_pem = (struct net_tls_pem){.text = pem->text, .len = pem->len};
+}
+
 static int tls_store_make(const struct conf_tls *settings, struct net_tls **ret_tls,
                           struct err *err)
 {
@@ -107,6 +116,9 @@ static int tls_store_make(const struct conf_tls *settings, struct net_tls **ret_
         .cert_file = settings->cert,
         .key_file = settings->key,
     };
+    tls_store_give(settings->ca_pem, &made.ca);
+    tls_store_give(settings->cert_pem, &made.cert);
+    tls_store_give(settings->key_pem, &made.key);
     memcpy(made.fingerprint, settings->fingerprint, sizeof made.fingerprint);
     return net_tls_client_new(&made, ret_tls, err);
 }
