@@ -144,7 +144,7 @@ static void live_log_problems(const struct conf_problems *problems)
                   problems->items[i].text);
 }
 
-static void live_loaded(void *ctx, struct conf *conf, const struct conf_problems *problems)
+static void live_loaded(void *ctx, const struct conf *conf, const struct conf_problems *problems)
 {
     struct live *live = ctx;
     struct err err;
@@ -154,7 +154,6 @@ static void live_loaded(void *ctx, struct conf *conf, const struct conf_problems
                   problems->errors, problems->errors == 1 ? "" : "s");
     else if (live_apply(live, conf, &err) < 0)
         log_error(NULL, "%s: the configuration stays as it was before", err.text);
-    conf_free(conf);
     live->ready = true;
     service_ready(live->service);
     live_tell_status(live);
@@ -175,7 +174,7 @@ static void live_hup(void *ctx)
 }
 
 struct live *live_new(struct net_loop *loop, const struct collector_options *options,
-                      struct collector *collector, const struct conf *conf,
+                      struct clerk *clerk, struct collector *collector, const struct conf *conf,
                       struct tls_store *moved_store, void (*hung_up)(void *ctx), void *ctx)
 {
     struct live *live = mem_new(struct live);
@@ -188,7 +187,7 @@ struct live *live_new(struct net_loop *loop, const struct collector_options *opt
     live->on_terminal = isatty(STDERR_FILENO);
     setup_feed_key(&conf->feed, &live->feed_key);
     live->service = service_new(loop);
-    live->reload = reload_new(loop, options, live_loaded, live);
+    live->reload = reload_new(loop, options, clerk, live_loaded, live);
     live->hup = net_signal_new(loop, SIGHUP, live_hup, live);
     live->status = net_timer_new(loop, live_status, live);
     live->summary = net_timer_new(loop, live_summary, live);

@@ -5,17 +5,18 @@
 
 #include "collect/collector.h"
 #include "conf/conf.h"
+#include "programs/collector_clerk.h"
 #include "programs/collector_options.h"
 #include "programs/collector_tls.h"
 
 struct net_loop;
 struct live;
 
-/* The collector was made from `conf`, and is started by the caller. `options` and the collector
- * outlive it; `moved_store` belongs to it from now on. `hung_up`: the terminal it was started from
- * is gone. */
+/* The collector was made from `conf`, and is started by the caller. `options`, the clerk and the
+ * collector outlive it; `moved_store` belongs to it from now on. `hung_up`: the terminal it was
+ * started from is gone. */
 struct live *live_new(struct net_loop *loop, const struct collector_options *options,
-                      struct collector *collector, const struct conf *conf,
+                      struct clerk *clerk, struct collector *collector, const struct conf *conf,
                       struct tls_store *moved_store, void (*hung_up)(void *ctx), void *ctx);
 /* It is about to end: no more reloads. Twice is once. */
 void live_stopping(struct live *live);

@@ -11,6 +11,7 @@ enum {
     OPTION_LOG_LEVEL,
     OPTION_LOG_FORMAT,
     OPTION_USER,
+    OPTION_NO_SANDBOX,
 };
 
 static const char collector_options_help[] =
@@ -34,6 +35,7 @@ static const char collector_options_help[] =
     "      --again                with -a: also what an earlier run has delivered\n"
     "      --check                log in everywhere, change and deliver nothing, show a table\n"
     "      --user NAME            run as this user; root has to say so: --user root\n"
+    "      --no-sandbox           without the fences around it: for debuggers\n"
     "      --log-level LEVEL      error, warning, info (default) or debug\n"
     "      --log-format FORMAT    text (default) or json\n"
     "  -V, --version              show the version\n"
@@ -60,6 +62,7 @@ static const struct option collector_options_long[] = {
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
     {"user", required_argument, NULL, OPTION_USER},
+    {"no-sandbox", no_argument, NULL, OPTION_NO_SANDBOX},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
@@ -103,6 +106,9 @@ static bool collector_options_take(int option, struct collector_options *options
         return true;
     case OPTION_USER:
         options->user = optarg;
+        return true;
+    case OPTION_NO_SANDBOX:
+        options->no_sandbox = true;
         return true;
     case OPTION_LOG_LEVEL:
         return log_level_parse(optarg, &options->log_level) ||

@@ -17,6 +17,7 @@ struct collector_options {
     bool continuous;
     bool again;
     bool check;
+    bool no_sandbox;
     enum log_level log_level;
     enum log_format log_format;
 };

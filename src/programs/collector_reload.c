@@ -1,6 +1,5 @@
 #include "programs/collector_reload.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -11,12 +10,12 @@ struct reload {
     struct net_job job; /* first: the worker's callbacks get only this */
     struct net_worker *worker;
     const struct collector_options *options;
+    struct clerk *clerk;
     reload_loaded_fn *loaded;
     void *ctx;
     bool busy;  /* the job is the worker's */
     bool again; /* asked for meanwhile */
     bool ending;
-    atomic_bool cancelled;
     /* What came of it. */
     struct conf *conf;
     struct conf_problems problems;
@@ -46,15 +45,13 @@ static void reload_work(struct net_job *job)
     else if (reload_is_pipe(options->mailbox_config))
         reload_refuse_pipe(reload, options->mailbox_config);
     else
-        conf_load(options->feed_config, options->mailbox_config, options->delete_after,
-                  &reload->cancelled, &reload->conf, &reload->problems);
+        clerk_load(reload->clerk, &reload->conf, &reload->problems);
 }
 
 static void reload_begin(struct reload *reload)
 {
     reload->busy = true;
     reload->again = false;
-    atomic_store(&reload->cancelled, false);
     net_worker_submit(reload->worker, &reload->job);
 }
 
@@ -66,22 +63,22 @@ static void reload_done(struct net_job *job)
     reload->conf = NULL;
     reload->problems = (struct conf_problems){0};
     reload->busy = false;
-    if (reload->ending || reload->again)
-        conf_free(conf);
-    else
+    if (!reload->ending && !reload->again)
         reload->loaded(reload->ctx, conf, &problems);
+    clerk_forget(reload->clerk);
     conf_problems_release(&problems);
     if (reload->again && !reload->ending)
         reload_begin(reload);
 }
 
 struct reload *reload_new(struct net_loop *loop, const struct collector_options *options,
-                          reload_loaded_fn *loaded, void *ctx)
+                          struct clerk *clerk, reload_loaded_fn *loaded, void *ctx)
 {
     struct reload *reload = mem_new(struct reload);
     reload->job = (struct net_job){.work = reload_work, .done = reload_done};
     reload->worker = net_worker_new(loop);
     reload->options = options;
+    reload->clerk = clerk;
     reload->loaded = loaded;
     reload->ctx = ctx;
     return reload;
@@ -94,7 +91,7 @@ void reload_request(struct reload *reload)
         return;
     }
     reload->again = true;
-    atomic_store(&reload->cancelled, true);
+    clerk_cancel(reload->clerk);
 }
 
 void reload_free(struct reload *reload)
@@ -102,7 +99,7 @@ void reload_free(struct reload *reload)
     if (!reload)
         return;
     reload->ending = true;
-    atomic_store(&reload->cancelled, true);
+    clerk_cancel(reload->clerk);
     net_worker_free(reload->worker);
     free(reload);
 }

@@ -167,17 +167,21 @@ static char *setup_state_path(void)
 }
 
 int setup_state_open(const struct collector_options *options, struct state **ret_state,
-                     struct err *err)
+                     char **ret_path, struct err *err)
 {
     if (options->check || (options->state && !strcmp(options->state, "none"))) {
         *ret_state = state_memory_new();
+        *ret_path = NULL;
         return 0;
     }
     char *path = options->state ? mem_strdup(options->state) : setup_state_path();
     if (!path)
         return err_set(err, ERR_GIVE_UP,
                        "no place for the state: $HOME is not set; give one with --state");
-    int result = state_sqlite_open(path, ret_state, err);
-    free(path);
-    return result;
+    if (state_sqlite_open(path, ret_state, err) < 0) {
+        free(path);
+        return -1;
+    }
+    *ret_path = path;
+    return 0;
 }

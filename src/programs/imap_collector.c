@@ -1,6 +1,7 @@
 /* imap-collector: options, wiring, signals. What it does is in the collect room. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "fence/process.h"
 #include "fence/user.h"
 #include "net/loop.h"
+#include "programs/collector_clerk.h"
+#include "programs/collector_fences.h"
 #include "programs/collector_limits.h"
 #include "programs/collector_live.h"
 #include "programs/collector_options.h"
@@ -27,6 +30,7 @@ enum {
 
 struct program {
     struct collector_options options;
+    struct clerk *clerk;
     struct conf *conf; /* NULL once the rooms have what they need */
     struct net_loop *loop;
     struct tls_store *tls;
@@ -77,8 +81,7 @@ static void program_progress(void *ctx)
 static int program_load(struct program *program)
 {
     struct conf_problems problems;
-    int result = conf_load(program->options.feed_config, program->options.mailbox_config,
-                           program->options.delete_after, NULL, &program->conf, &problems);
+    int result = clerk_load(program->clerk, &program->conf, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s%s\n", problems.items[i].warning ? "warning: " : "",
                 problems.items[i].text);
@@ -188,8 +191,8 @@ static void program_hold_hangup(bool hold)
 static void program_go_live(struct program *program)
 {
     limits_check(program->conf);
-    program->live = live_new(program->loop, &program->options, program->collector, program->conf,
-                             program->tls, program_stop, program);
+    program->live = live_new(program->loop, &program->options, program->clerk, program->collector,
+                             program->conf, program->tls, program_stop, program);
     program->tls = NULL;
     program_hold_hangup(false);
 }
@@ -206,7 +209,7 @@ static void program_run(struct program *program)
         log_set_hooks(program_clear_progress, NULL);
     if (program->options.continuous)
         program_go_live(program);
-    conf_free(program->conf);
+    clerk_forget(program->clerk);
     program->conf = NULL;
     if (program->options.check) {
         net_timer_start(program->broker_patience, CHECK_BROKER_PATIENCE);
@@ -267,7 +270,44 @@ static void program_release(struct program *program)
     }
     tls_store_free(program->tls);
     net_loop_free(program->loop);
-    conf_free(program->conf);
+    clerk_stop(program->clerk);
+}
+
+/* Who it is, and what it may not become. */
+static int program_settle(struct program *program, struct err *err)
+{
+    if (fence_user_become(program->options.user, err) < 0)
+        return EX_USAGE;
+    fence_process();
+    if (program->options.continuous)
+        program_hold_hangup(true);
+    return clerk_start(&program->options, &program->clerk, err) < 0 ? EXIT_SOME_FAILED : EX_OK;
+}
+
+/* The memory; then the fences, as all files are open and there is no thread yet. */
+static int program_open_state(struct program *program, struct err *err)
+{
+    char *path;
+    if (setup_state_open(&program->options, &program->state, &path, err) < 0)
+        return -1;
+    if (!program->options.no_sandbox)
+        collector_fences_up(path);
+    free(path);
+    return 0;
+}
+
+/* All that there has to be before anything is contacted. Returns an exit code. */
+static int program_prepare(struct program *program, struct err *err)
+{
+    limits_raise();
+    program->loop = net_loop_new();
+    net_loop_set_rest(program->loop, PROGRAM_REST);
+    program->tls = tls_store_new(NULL);
+    if (setup_sink_new(program->conf, program->loop, program->tls, &program->sink, err) < 0)
+        return EX_CONFIG;
+    if (program_open_state(program, err) < 0)
+        return EXIT_SOME_FAILED;
+    return program_make_collector(program, err) < 0 ? EX_CONFIG : EX_OK;
 }
 
 int main(int argc, char **argv)
@@ -278,37 +318,23 @@ int main(int argc, char **argv)
     if (!collector_options_parse(argc, argv, &program.options, &result))
         return result;
     log_setup(program.options.log_level, program.options.log_format, stderr);
-    if (fence_user_become(program.options.user, &err) < 0) {
+    result = program_settle(&program, &err);
+    if (result != EX_OK) {
         fprintf(stderr, "imap-collector: %s\n", err.text);
-        return EX_USAGE;
+        return result;
     }
-    fence_process();
-    if (program.options.continuous)
-        program_hold_hangup(true);
-    if (program_load(&program) < 0)
+    if (program_load(&program) < 0) {
+        clerk_stop(program.clerk);
         return EX_CONFIG;
-
-    limits_raise();
-    program.loop = net_loop_new();
-    net_loop_set_rest(program.loop, PROGRAM_REST);
-    result = EX_CONFIG;
-    program.tls = tls_store_new(NULL);
-    if (setup_sink_new(program.conf, program.loop, program.tls, &program.sink, &err) < 0)
-        goto out;
-    result = EXIT_SOME_FAILED;
-    if (setup_state_open(&program.options, &program.state, &err) < 0)
-        goto out;
-    result = EX_CONFIG;
-    if (program_make_collector(&program, &err) < 0)
-        goto out;
-    program_run(&program);
-    program_show_result(&program);
-    result = program_result(&program);
-    program_release(&program);
-    return result;
-
-out:
-    log_error(NULL, "%s", err.text);
+    }
+    result = program_prepare(&program, &err);
+    if (result == EX_OK) {
+        program_run(&program);
+        program_show_result(&program);
+        result = program_result(&program);
+    } else {
+        log_error(NULL, "%s", err.text);
+    }
     program_release(&program);
     return result;
 }

@@ -17,6 +17,7 @@
 
 struct scene {
     char directory[sizeof "/tmp/reload-XXXXXX"];
+    struct clerk *clerk;
     struct net_loop *loop;
     struct reload *reload;
     struct collector_options options;
@@ -34,7 +35,7 @@ static void scene_write(const char *name, const char *text)
     close(fd);
 }
 
-static void scene_loaded(void *ctx, struct conf *conf, const struct conf_problems *problems)
+static void scene_loaded(void *ctx, const struct conf *conf, const struct conf_problems *problems)
 {
     struct scene *scene = ctx;
     scene->loads++;
@@ -44,7 +45,6 @@ static void scene_loaded(void *ctx, struct conf *conf, const struct conf_problem
     else
         snprintf(scene->last, sizeof scene->last, "%zu: %s", problems->errors,
                  problems->items[0].text);
-    conf_free(conf);
     net_loop_stop(scene->loop);
 }
 
@@ -57,8 +57,10 @@ static int scene_begin(void **state)
     assert_return_code(chdir(scene.directory), 0);
     scene_write("f.yml", "secret: s\n");
     scene_write("m.yml", "- {username: u, password: p, host: h}\n");
+    struct err err;
+    assert_int_equal(clerk_start(&scene.options, &scene.clerk, &err), 0);
     scene.loop = net_loop_new();
-    scene.reload = reload_new(scene.loop, &scene.options, scene_loaded, &scene);
+    scene.reload = reload_new(scene.loop, &scene.options, scene.clerk, scene_loaded, &scene);
     *state = &scene;
     return 0;
 }
@@ -69,6 +71,7 @@ static int scene_end(void **state)
     reload_free(scene->reload);
     net_timer_free(scene->timer);
     net_loop_free(scene->loop);
+    clerk_stop(scene->clerk);
     unlink("f.yml");
     unlink("m.yml");
     unlink("running");

@@ -1,0 +1,160 @@
+#include "fence/calls.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <linux/sockios.h>
+
+/* What a client of IMAP and hpfeeds, SQLite, OpenSSL and the C library need, on any architecture:
+ * names that one does not have are passed over. There is no execve(), bind(), listen(), accept(),
+ * ptrace(), kill(), mount(), or anything that only root may. */
+static const char calls_allowed[] =
+    /* descriptors and files, as far as Landlock lets it */
+    "access chmod close dup dup2 dup3 faccessat faccessat2 fallocate fchmod fchmodat "
+    "fchown fcntl fcntl64 fdatasync flock fstat fstat64 fstatat64 fstatfs fsync ftruncate "
+    "ftruncate64 getcwd getdents64 lseek _llseek lstat lstat64 mkdir mkdirat newfstatat "
+    "open openat pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read "
+    "readlink readlinkat readv rename renameat renameat2 stat stat64 statfs statx umask "
+    "unlink unlinkat utimensat write writev "
+    /* memory */
+    "brk madvise membarrier mlock mlock2 mremap msync munlock munmap "
+    /* threads and signals of its own */
+    "exit exit_group futex futex_time64 futex_waitv get_robust_list getpid getppid "
+    "getpgrp gettid restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask "
+    "rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity sched_getparam "
+    "sched_getscheduler sched_yield set_robust_list set_tid_address sigaltstack sigreturn "
+    "wait4 waitid waitpid "
+    /* time */
+    "clock_getres clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64 "
+    "gettimeofday nanosleep time timerfd_create timerfd_gettime timerfd_settime times "
+    /* what there is to wait for */
+    "epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd "
+    "eventfd2 poll ppoll ppoll_time64 pselect6 select _newselect "
+    /* connections outwards */
+    "connect getpeername getsockname getsockopt recv recvfrom recvmmsg recvmsg send "
+    "sendmmsg sendmsg sendto setsockopt shutdown socketpair "
+    /* what it is, and what the machine is */
+    "getegid getegid32 geteuid geteuid32 getgid getgid32 getrandom getrlimit getrusage "
+    "getuid getuid32 sysinfo ugetrlimit uname "
+#ifdef SANITIZED /* the leak check stops its own threads as a debugger does */
+    "capget clone getdents kill mincore mmap mmap2 mprotect prctl process_vm_readv ptrace "
+    "sched_setaffinity"
+#endif
+    ;
+
+/* A call of which one argument decides: it is allowed when the bits of `mask` are those of `value`.
+ */
+struct calls_rule {
+    const char *name;
+    unsigned argument;
+    uint64_t mask;
+    uint64_t value;
+};
+
+static const uint64_t calls_int = UINT32_MAX; /* the kernel looks at no more of an int */
+
+static const struct calls_rule calls_rules[] = {
+    {"socket", 0, UINT32_MAX, AF_INET},       {"socket", 0, UINT32_MAX, AF_INET6},
+    {"socket", 0, UINT32_MAX, AF_UNIX}, /* sd_notify(3); the service that looks names up */
+    {"ioctl", 1, UINT32_MAX, TCGETS},         {"ioctl", 1, UINT32_MAX, TIOCGWINSZ},
+    {"ioctl", 1, UINT32_MAX, FIONBIO},        {"ioctl", 1, UINT32_MAX, FIONREAD},
+    {"ioctl", 1, UINT32_MAX, SIOCOUTQ},       {"prctl", 0, UINT32_MAX, PR_SET_NAME},
+#ifndef SANITIZED
+    {"clone", 0, CLONE_THREAD, CLONE_THREAD},
+#endif
+};
+
+/* No new code: nothing is to become executable. */
+static const struct calls_rule calls_code[] = {
+    {"mmap", 2, PROT_EXEC, 0},
+    {"mmap2", 2, PROT_EXEC, 0},
+    {"mprotect", 2, PROT_EXEC, 0},
+};
+
+static int calls_add(scmp_filter_ctx filter, const char *name, const struct scmp_arg_cmp *cmp)
+{
+    int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR)
+        return 0;
+    return cmp ? seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, cmp)
+               : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+}
+
+static int calls_add_words(scmp_filter_ctx filter, const char *words)
+{
+    int result = 0;
+    for (size_t len; !result && *words; words += len + strspn(words + len, " ")) {
+        char name[32];
+        len = strcspn(words, " ");
+        snprintf(name, sizeof name, "%.*s", (int)len, words);
+        result = calls_add(filter, name, NULL);
+    }
+    return result;
+}
+
+static int calls_add_rules(scmp_filter_ctx filter, const struct calls_rule *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct calls_rule *rule = &rules[i];
+        const struct scmp_arg_cmp cmp =
+            SCMP_CMP(rule->argument, SCMP_CMP_MASKED_EQ, rule->mask, rule->value);
+        int result = calls_add(filter, rule->name, &cmp);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+/* Signals and limits: its own only. */
+static int calls_add_own(scmp_filter_ctx filter)
+{
+    const struct calls_rule own[] = {
+        {"tgkill", 0, calls_int, (uint64_t)getpid()},
+        {"prlimit64", 2, UINT64_MAX, 0}, /* to ask, not to set */
+    };
+    return calls_add_rules(filter, own, sizeof own / sizeof *own);
+}
+
+static int calls_fill(scmp_filter_ctx filter)
+{
+    int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (!result)
+        result = calls_add_words(filter, calls_allowed);
+    if (!result)
+        result = calls_add_rules(filter, calls_rules, sizeof calls_rules / sizeof *calls_rules);
+    if (!result)
+        result = calls_add_rules(filter, calls_code, sizeof calls_code / sizeof *calls_code);
+    if (!result)
+        result = calls_add_own(filter);
+    /* Its flags lie in memory, where no filter can look: the C library takes clone() instead. */
+    if (!result)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    return result;
+}
+
+int fence_calls(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (!filter) {
+        errno = ENOSYS;
+        return -1;
+    }
+    int result = calls_fill(filter);
+    if (!result)
+        result = seccomp_load(filter);
+    seccomp_release(filter);
+    errno = -result;
+    return result ? -1 : 0;
+}

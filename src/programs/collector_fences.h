@@ -1,0 +1,10 @@
+/* programs/collector_fences.h: what the collector needs of the machine while it collects. */
+#ifndef PROGRAMS_COLLECTOR_FENCES_H
+#define PROGRAMS_COLLECTOR_FENCES_H
+
+/* Puts up the fences (fence/fence.h): from now on it may write below the directory of `state`
+ * (NULL: nowhere), and read certificates and what names are looked up with. What the kernel lacks
+ * is logged, and is no reason not to collect. Before there are threads. */
+void collector_fences_up(const char *state);
+
+#endif
