@@ -26,6 +26,7 @@ enum {
     COLLECTOR_STOP_PATIENCE = 3000,
     COLLECTOR_TELL_AGAIN = 3600 * 1000, /* trouble that goes on is told again */
     COLLECTOR_FRUITLESS = 5, /* losses of the sink in a row with no mail taken between them */
+    COLLECTOR_VAIN = 2,      /* so many, after mail was sent: its coming up is no news any more */
 };
 
 /* One account, while its mailbox lives. */
@@ -54,7 +55,9 @@ struct collector {
     enum collector_outcome outcome;
     struct err why;
     bool stopping;      /* mailboxes are being stopped; then it is over */
-    unsigned fruitless; /* how often the sink was lost since it last took a mail */
+    unsigned fruitless; /* how often the sink was lost since it last took a mail … */
+    unsigned vain;      /* … and how often of these after mail was sent */
+    bool tried;         /* mail was sent since it came up, or took one */
     char *told;         /* the trouble with the sink that was told last; NULL: there is none */
     msec_t told_at;
     struct net_timer *patience;
@@ -387,12 +390,20 @@ static void collector_set_limits(struct collector *collector)
              env->settings.payload == PAYLOAD_JSON ? "json" : "raw", env->sink->max_payload);
 }
 
-static void collector_sink_is_up(void *ctx)
+/* The trouble is over. */
+static void collector_tell_good(struct collector *collector)
 {
-    struct collector *collector = ctx;
     log_info(NULL, "delivering to %s", sink_describe(collector->env.sink));
     free(collector->told);
     collector->told = NULL;
+}
+
+static void collector_sink_is_up(void *ctx)
+{
+    struct collector *collector = ctx;
+    collector->tried = false;
+    if (collector->vain < COLLECTOR_VAIN)
+        collector_tell_good(collector);
     if (!collector->stopping)
         net_timer_stop(collector->patience);
     /* The sink's limits are known only now. */
@@ -429,6 +440,7 @@ static void collector_sink_is_down(void *ctx, const struct err *err)
         return;
     collector_tell(collector, err->text);
     bool was_up = collector->env.sink_up;
+    collector->vain += was_up && collector->tried;
     collector_sink_changed(collector, false);
     collector->why = *err;
     if (settings->continuous)
@@ -448,8 +460,17 @@ static void collector_sink_is_down(void *ctx, const struct err *err)
 
 static void collector_sink_sent(void *ctx, void *token)
 {
-    (void)ctx;
+    struct collector *collector = ctx;
+    collector->tried = true;
     mail_sent(token);
+}
+
+static void collector_sink_took(struct collector *collector)
+{
+    if (collector->vain >= COLLECTOR_VAIN)
+        collector_tell_good(collector);
+    collector->fruitless = collector->vain = 0;
+    collector->tried = false;
 }
 
 static void collector_sink_settled(void *ctx, void *token, enum sink_outcome outcome,
@@ -457,7 +478,7 @@ static void collector_sink_settled(void *ctx, void *token, enum sink_outcome out
 {
     struct collector *collector = ctx;
     if (outcome == SINK_TAKEN)
-        collector->fruitless = 0;
+        collector_sink_took(collector);
     mail_settled(token, outcome, err);
 }
 

@@ -86,8 +86,9 @@ void stage_start(struct stage *stage)
     stage->finished = false;
     if (stage->sink.freed)
         fake_sink_renew(&stage->sink);
-    stage->collector = collector_new(stage->loop, &stage->settings, &stage->sink.sink, stage->state,
-                                     stage_finished, stage);
+    struct sink *sink = stage->new_sink ? stage->new_sink(stage->new_sink_ctx) : &stage->sink.sink;
+    stage->collector =
+        collector_new(stage->loop, &stage->settings, sink, stage->state, stage_finished, stage);
     stage_reload(stage);
     collector_start(stage->collector);
 }

@@ -31,6 +31,8 @@ enum {
 struct stage {
     struct net_loop *loop;
     struct fake_sink sink;
+    struct sink *(*new_sink)(void *ctx); /* another one for each collector; NULL: `sink` */
+    void *new_sink_ctx;
     struct state *state;
     struct collector *collector;        /* NULL before stage_start() */
     struct collector_settings settings; /* a test may change them before stage_start() */

@@ -104,6 +104,13 @@ static void peer_crash(struct peer_link *link)
     net_timer_start(peer->back, peer->away);
 }
 
+static void peer_pause(struct peer *peer)
+{
+    peer->paused = true;
+    for (struct peer_link *link = peer->links; link; link = link->next)
+        net_conn_pause(link->conn);
+}
+
 static void peer_link_answer(struct peer_link *link, enum peer_answer answer)
 {
     switch (answer) {
@@ -139,6 +146,9 @@ static void peer_link_answer(struct peer_link *link, enum peer_answer answer)
     case PEER_STOP_READING:
         link->hanging = true;
         net_conn_pause(link->conn);
+        break;
+    case PEER_PAUSE:
+        peer_pause(link->peer);
         break;
     case PEER_CRASH:
         peer_crash(link);
@@ -233,7 +243,7 @@ static bool peer_link_killed(struct peer_link *link)
         return false;
     peer->kills--;
     peer_link_answer(link, peer->kill);
-    return true;
+    return peer->kill != PEER_PAUSE;
 }
 
 static void peer_link_handle(struct peer_link *link, const struct hpfeeds_server_event *event)
@@ -261,6 +271,15 @@ static void peer_link_handle(struct peer_link *link, const struct hpfeeds_server
     }
 }
 
+static bool peer_is_cut(struct peer *peer, size_t len)
+{
+    peer->bytes += len;
+    if (!peer->cut_after || peer->bytes < peer->cut_after)
+        return false;
+    peer->cut_after = 0;
+    return true;
+}
+
 static size_t peer_link_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct peer_link *link = ctx;
@@ -269,6 +288,11 @@ static size_t peer_link_data(void *ctx, const uint8_t *data, size_t len)
 
     if (link->hanging)
         return len;
+    if (peer_is_cut(link->peer, len)) {
+        peer_crash(link);
+        peer_link_free(link);
+        return len;
+    }
     hpfeeds_server_feed(link->server, data, len);
     while (!link->dead && !link->hanging &&
            (got = hpfeeds_server_next(link->server, &event, NULL)) > 0)
@@ -335,7 +359,9 @@ static void peer_accepted(void *ctx, struct net_conn *conn)
     peer->accepted++;
     link->server = hpfeeds_server_new("peer", nonce, sizeof nonce, peer->frame_max);
     net_conn_set_events(conn, &peer_link_events, link);
-    if (peer->on_connect == PEER_TAKE)
+    if (peer->paused)
+        net_conn_pause(conn);
+    else if (peer->on_connect == PEER_TAKE)
         peer_link_flush(link);
     peer_link_answer(link, peer->on_connect);
     if (link->dead)
@@ -380,12 +406,29 @@ void peer_start(struct peer *peer, struct net_loop *loop)
     }
 }
 
+void peer_drop_newest(struct peer *peer, enum peer_answer how)
+{
+    if (!peer->links)
+        return;
+    if (how == PEER_RESET)
+        peer_make_reset(peer->links->conn);
+    peer_link_free(peer->links);
+}
+
 void peer_drop_links(struct peer *peer, enum peer_answer how)
 {
-    while (peer->links) {
-        if (how == PEER_RESET)
-            peer_make_reset(peer->links->conn);
-        peer_link_free(peer->links);
+    while (peer->links)
+        peer_drop_newest(peer, how);
+}
+
+void peer_go_on(struct peer *peer)
+{
+    peer->paused = false;
+    for (struct peer_link *link = peer->links; link; link = link->next) {
+        if (link->hanging)
+            continue;
+        peer_link_flush(link); /* the INFO of those that came meanwhile */
+        net_conn_resume(link->conn);
     }
 }
 

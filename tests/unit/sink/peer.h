@@ -29,6 +29,8 @@ enum peer_answer {
     PEER_RESET,            /* the same, the hard way */
     PEER_HANG,             /* reads and says nothing more */
     PEER_STOP_READING,     /* its window fills */
+    PEER_PAUSE,            /* handles the frame at hand; then nothing is read or said on any
+                              connection, new ones included, until peer_go_on() */
     PEER_CRASH,            /* all connections are reset, and it is away for `away` ms */
 };
 
@@ -73,6 +75,8 @@ struct peer {
     size_t kills;
     enum peer_answer kill;
     msec_t away;
+    /* PEER_CRASH when so many bytes have come, in the midst of whatever they are; 0: never. */
+    size_t cut_after;
     /* A refused PUBLISH is answered by an ERROR this much after the next marker was echoed. */
     msec_t late_error;
 
@@ -81,6 +85,8 @@ struct peer {
     struct net_timer *back; /* after PEER_CRASH */
     size_t open;
     size_t accepted;
+    size_t bytes; /* read */
+    bool paused;
     size_t logins;
     size_t refused_logins;
     size_t subscribes;
@@ -96,6 +102,10 @@ void peer_stop(struct peer *peer, enum peer_answer how);
 void peer_drop_links(struct peer *peer, enum peer_answer how);
 /* To all connections, which then are closed. */
 void peer_say_error(struct peer *peer);
+/* The connection that was made last. */
+void peer_drop_newest(struct peer *peer, enum peer_answer how);
+/* What it was sent since PEER_PAUSE is read, and handled. */
+void peer_go_on(struct peer *peer);
 void peer_release(struct peer *peer);
 
 /* How often it handled this payload on this channel. */
