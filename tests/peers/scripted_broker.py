@@ -6,6 +6,7 @@ Overrides, each run in the connection's thread:
 
 * broker.greet(link)            instead of sending INFO
 * broker.login(link)            instead of taking the AUTH frame
+* broker.frame(link, length)     when a frame's length has come, and nothing else of it
 * broker.publish(link, message) for every PUBLISH; True: it is dealt with
 * broker.subscribe(link, channel)  likewise
 
@@ -50,6 +51,7 @@ class Link:
         self.channels = set()
         self.nonce = struct.pack(">I", number)
         self.mails = []  # published on CHANNEL over this connection, and not confirmed
+        self.marked = False  # it is one on which a marker confirms, not its end
         self.over = False
         self._buffer = b""
         self._sending = threading.Lock()
@@ -98,6 +100,10 @@ class Link:
         self.broker.over.wait()
         raise Over
 
+    def skip(self, count):
+        """Reads so many bytes."""
+        self._read(count)
+
     def _read(self, count):
         while len(self._buffer) < count:
             try:
@@ -105,6 +111,8 @@ class Link:
             except OSError:
                 raise Over from None
             if not data:
+                if not self.marked and not self._buffer:
+                    self.mails.clear()  # its end is answered by ours, and so confirmed
                 raise Over
             self._buffer += data
         data, self._buffer = self._buffer[:count], self._buffer[count:]
@@ -112,6 +120,7 @@ class Link:
 
     def read_frame(self):
         length, opcode = struct.unpack(">IB", self._read(5))
+        self.broker.frame(self, length)
         if length > self.broker.frame_max:
             self.reset()
         return opcode, self._read(length - 5)
@@ -135,6 +144,7 @@ class Broker:
 
     def __init__(self, port=0):
         self.frame_max = 1 << 20
+        self.frame = lambda link, length: None
         self.publish = lambda link, message: False
         self.subscribe = lambda link, channel: False
         self.greet = Broker.take_greeting
@@ -162,7 +172,9 @@ class Broker:
             except OSError:
                 return
             link = Link(self, sock, len(self.links) + 1)
-            self.links.append(link)
+            with self.changed:
+                self.links.append(link)
+                self.changed.notify_all()
             threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link):
@@ -222,6 +234,7 @@ class Broker:
                 message.link.mails.append(mail_of(message.payload))
                 self.mails.append(message)
             else:
+                message.link.marked = True
                 self.markers.append(message)
             self.changed.notify_all()
         if not self.publish(message.link, message):

@@ -5,7 +5,7 @@ flight; the exit code; what the user is told."""
 import pytest
 
 from peers.collector import Run
-from peers.fixtures import hpfeeds, imap, once, run, spam, start  # noqa: F401
+from peers.fixtures import hpfeeds, imap, live, once, run, spam, start  # noqa: F401
 from peers.scripted_broker import CHANNEL, Broker
 from peers.scripted_imap import Server
 
@@ -225,6 +225,86 @@ def test_the_connection_ends_in_mid_batch(imap, brokers, start, end):
         assert set(broker.bodies()) == set(mails)
         assert broker.doubled() <= broker.unconfirmed()
         assert max(broker.bodies().values()) <= 2
+
+
+# --- one bad day after another, while it stays connected ----------------------------------------
+
+
+def at_third(action):
+    """`action` makes what is to happen to a connection, of a broker; it does with the third mail
+    from now on."""
+    return lambda broker: at_mail(broker, len(broker.mails) + 3, action(broker))
+
+
+def killed_in_mid_frame(broker):
+    """With the second half of a mail unread."""
+    number = len(broker.mails) + 3
+
+    def frame(link, length):
+        if len(broker.mails) == number and length > 10000:
+            broker.frame = lambda link, length: None
+            link.skip(length // 2)
+            killed_and_back(broker)(link)
+    broker.frame = frame
+
+
+def restarted_while_idle(broker):
+    broker.away()
+    broker.start()
+
+
+def no_frame(link):
+    link.send(b"\0\0\0\4\0")
+    link.close()
+
+
+GOES_DOWN = "Broker is shutting down, try again later"
+# (what it does, can `sent` know?)
+BAD_DAYS = {
+    "restarted while idle": (restarted_while_idle, True),
+    "killed in mid-frame": (killed_in_mid_frame, False),
+    "killed": (at_third(killed_and_back), False),
+    "goes down": (at_third(lambda broker: lambda link: link.error(GOES_DOWN)), False),
+    "closes silently": (at_third(lambda broker: lambda link: link.close()), False),
+    "refuses one": (at_third(lambda broker: lambda link: link.error("overloaded")), False),
+    "an error shorter than it is": (at_third(lambda broker: lambda link: link.error("odd", 1)),
+                                    False),
+    "an error that is no frame": (at_third(lambda broker: no_frame), False),
+    "restarted once more": (restarted_while_idle, True),
+}
+
+
+def test_bad_days_one_after_another(imap, brokers, live):
+    """Each way of confirmation. `sent` is spared what a broker drops that its kernel took."""
+    parts = []
+    for way, broker in zip(("echo", "close", "sent"), brokers(3)):
+        server = imap(spam(2))
+        broker.away()
+        run = live(broker.feed(confirm=way, confirm_grace="50 ms"), [server.mailbox()], name=way)
+        parts.append((way, broker, server, run))
+    for _, broker, server, run in parts:
+        run.wait_for_log("refused.*; mail stays in its mailboxes until the broker takes it")
+        assert untouched(server)
+        broker.start()
+        server.wait_for(lambda server=server: marked(server))
+    for number, (day, spared) in enumerate(BAD_DAYS.values()):
+        mails = spam(5, 20000, who=f"day{number}")
+        those = [part for part in parts if spared or part[0] != "sent"]
+        for _, broker, server, _ in those:
+            day(broker)
+            server.deliver(*mails)
+        for _, broker, server, run in those:
+            broker.wait_for(lambda broker=broker: set(mails) <= set(broker.bodies()))
+            server.wait_for(lambda server=server: marked(server))
+    for way, broker, server, run in parts:
+        run.stop()
+        count = len(server.inbox.mails)
+        assert run.code == 0 and run.row("trap") == (count, count, 0, "ok"), run
+        assert set(broker.bodies()) == {mail.body for mail in server.inbox.mails}
+        assert broker.doubled() <= broker.unconfirmed() and max(broker.bodies().values()) <= 2
+        # Nobody is sent to look for a right that is there.
+        assert not run.logged("check that"), run
+        assert bool(run.logged(f"the broker says: {GOES_DOWN}")) == (way != "sent"), run
 
 
 def test_the_broker_breaks_again_and_again(imap, hpfeeds, run):
