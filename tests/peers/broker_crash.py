@@ -23,7 +23,7 @@ class BrokerCase(Point):
     kinds = ("disk", "net.send", "net.recv")
     cuts = ("disk", "net.send")
 
-    def try_out(self, directory):
+    def try_out(self, directory, _mails=None):
         return BrokerCrash(self, directory).run()
 
 

@@ -17,6 +17,7 @@ import socket
 import sqlite3
 import threading
 
+from conftest import as_sent
 from peers import scripted_broker, scripted_imap
 from peers.collector import LiveRun, Run
 from peers.disk import VARIANTS, Disk, put_back
@@ -50,6 +51,16 @@ def some_mails(seed):
             (head % 3 + dice.randbytes(MAX_FRAME).hex().encode(), "over the limit", True),
             (head % 4 + b")\r\nA1 OK FETCH completed\r\n* BYE\r\n* 1 EXISTS\r\n", "IMAP", False),
             (head % 5 + dice.randbytes(20000).hex().encode(), "large", False)]
+
+
+def other_mails(directory, seed):
+    """Those of some_mails(), and a few of the files there: such as have room in any frame."""
+    files = [path for path in sorted(pathlib.Path(directory).rglob("*.eml"))
+             if path.stat().st_size <= MAX_FRAME // 7]
+    chosen = random.Random(seed).sample(files, min(6, len(files)))
+    # A literal has no NUL, and a server sends CRLF.
+    bodies = {as_sent(path.read_bytes()).replace(b"\0", b"\x80") for path in chosen}
+    return [*some_mails(seed), *((body, "other", False) for body in sorted(bodies - {b""}))]
 
 
 LATER = [(b"From: b@example.org\r\n\r\nlater %d\r\n" % i, "later", False) for i in range(2)]
@@ -91,7 +102,7 @@ class Case(Point):
     live: bool = False  # -c, and two mails that come while it waits
 
     kinds = ("disk", "imap.send", "imap.recv", "broker.send", "broker.recv")
-    cuts = ("disk", "imap.send")  # where power cuts are of interest
+    cuts = ("disk", "imap.send", "imap.recv")  # where power cuts are of interest
 
     def try_out(self, directory, mails=None):
         return Crash(self, directory, mails).run()

@@ -482,8 +482,11 @@ class Server:
             for body in bodies:
                 self.inbox.add(body)
             for session in self.sessions:
-                if session.idling:
-                    session.tell()
+                try:
+                    if session.idling:
+                        session.tell()
+                except Over:
+                    pass  # its thread will find out
 
     def wait_for_end(self):
         """Until all connections are over."""

@@ -7,10 +7,10 @@ import pytest
 from peers.broker_crash import BrokerCase
 from peers.crash import Case, Crash, rows, some_mails
 
-STEP, BROKER_STEP = 61, 37
+STEP, BROKER_STEP = 67, 41
 # About as many as every run comes by. bench/crash goes on until there is none.
-COUNTS = {"disk": 54, "imap.send": 9, "imap.recv": 14, "broker.send": 3, "broker.recv": 2,
-          "net.send": 20, "net.recv": 36}
+COUNTS = {"disk": 49, "imap.send": 7, "imap.recv": 11, "broker.send": 2, "broker.recv": 1,
+          "net.send": 18, "net.recv": 30}
 MADE = 27  # of a state that is made: the same for all
 died = collections.Counter()
 
@@ -25,7 +25,9 @@ def chosen():
     first, *others = rows()
     collector = [*cases(first), *(case for row in others for case in cases(row, MADE))]
     broker = [case for way in ("echo", "close") for case in cases(BrokerCase(confirm=way))]
-    return [*collector[STEP // 2::STEP], *broker[BROKER_STEP // 2::BROKER_STEP]]
+    # And a power cut behind the marks.
+    return [Case(at="imap.send:7", power="nothing"), *collector[STEP // 2::STEP],
+            *broker[BROKER_STEP // 2::BROKER_STEP]]
 
 
 def run(case, directory, **more):
@@ -41,7 +43,7 @@ def test_nothing_is_lost(case, tmp_path):
 
 def test_most_points_were_met():
     """Otherwise the above has not shown much."""
-    assert died[True] > 9 * died[False]
+    assert died[True] >= 4 * died[False]
 
 
 # Killed with a new folder, or what stands in a file, not synced; the next run finds it there, builds
