@@ -113,6 +113,8 @@ static void imap_fetch_take_open(struct imap_parser *parser)
 /* A ")" ends the item's value, or the items, of which the last then has none. */
 static void imap_fetch_take_close(struct imap_parser *parser)
 {
+    if (!parser->value_depth)
+        parser->body_open = false;
     if (parser->depth < parser->value_depth || !parser->value_depth)
         imap_fetch_await(parser, IMAP_ITEM_NONE);
 }
@@ -131,20 +133,24 @@ static int imap_fetch_take_body(struct imap_parser *parser, const struct imap_to
         response->data_len = token->len;
     } else {
         response->type = IMAP_RESPONSE_BODY_END;
-        response->fetch.has_body = true;
+        response->fetch.has_body = parser->body_open = true;
         imap_fetch_await(parser, IMAP_ITEM_NONE);
     }
     return 1;
 }
 
 /* "FETCH" SP "(" *(name SP value) ")". The bodies' events are given out as they come, all else
- * with the line's end. */
+ * with the line's end. What follows a body is strictly looked at: it shows whether the size that
+ * was announced for it was true. */
 int imap_fetch_take(struct imap_parser *parser, const struct imap_token *token, struct err *err)
 {
+    bool closed = parser->response.fetch.has_body && !parser->depth;
     switch (token->type) {
     case IMAP_TOKEN_EOL:
         if (token->torn)
             return err_set(err, ERR_RETRY_LATER, "a line end within a quoted string");
+        if (parser->body_open)
+            return err_set(err, ERR_RETRY_LATER, "a line end behind a body, where \")\" belongs");
         parser->response.type = IMAP_RESPONSE_FETCH;
         parser->response.number = 0;
         return imap_parser_finish(parser);
@@ -155,6 +161,8 @@ int imap_fetch_take(struct imap_parser *parser, const struct imap_token *token, 
         imap_fetch_take_close(parser);
         return 0;
     case IMAP_TOKEN_ATOM:
+        if (closed)
+            return err_set(err, ERR_RETRY_LATER, "more behind the end of a FETCH with a body");
         if (parser->item == IMAP_ITEM_NONE)
             return imap_fetch_take_name(parser, token, err);
         imap_fetch_take_word(parser, token);

@@ -200,10 +200,21 @@ static int imap_lexer_text(struct imap_lexer *lexer, struct imap_token *ret_toke
     return imap_lexer_give(lexer, IMAP_TOKEN_TEXT, ret_token);
 }
 
+/* A body is followed by a blank, or by what ends the FETCH. Anything else says that the server
+ * announced fewer bytes than it sent: what is there of the mail is not the mail. */
+static bool imap_lexer_body_is_whole(struct imap_lexer *lexer)
+{
+    uint8_t byte = *lexer->in;
+    lexer->behind_body = false;
+    return imap_bytes[byte] & (IMAP_BYTE_BLANK | IMAP_BYTE_LF) || byte == ')';
+}
+
 /* The first byte of a token decides what it is. */
 static int imap_lexer_begin(struct imap_lexer *lexer, enum imap_lex lex,
-                            struct imap_token *ret_token)
+                            struct imap_token *ret_token, struct err *err)
 {
+    if (lexer->behind_body && !imap_lexer_body_is_whole(lexer))
+        return err_set(err, ERR_RETRY_LATER, "a body that goes on behind its announced end");
     uint8_t skipped = IMAP_BYTE_BLANK | (lex == IMAP_LEX_NUMBERS ? IMAP_BYTE_COMMA : 0);
     while (lexer->in_len && imap_bytes[*lexer->in] & skipped)
         imap_lexer_take(lexer, 1);
@@ -268,7 +279,7 @@ static int imap_lexer_step(struct imap_lexer *lexer, enum imap_lex lex,
         return lexer->body ? imap_lexer_literal_body(lexer, ret_token)
                            : imap_lexer_literal(lexer, ret_token);
     default:
-        return imap_lexer_begin(lexer, lex, ret_token);
+        return imap_lexer_begin(lexer, lex, ret_token, err);
     }
 }
 

@@ -63,6 +63,7 @@ struct imap_lexer {
     bool section;       /* ATOM of ITEM: between "[" and "]" */
     bool after_blank;   /* ATOM of NAME: a blank was the last byte */
     bool body;          /* QUOTED, LITERAL: it comes in pieces */
+    bool behind_body;   /* BETWEEN: one has just ended */
     bool cut;           /* the token is longer than `text` */
     struct buf text;    /* of the token, at most `keep` bytes */
     size_t keep;        /* how much of the token is kept */

@@ -29,6 +29,7 @@ static int imap_lexer_end_body(struct imap_lexer *lexer, struct imap_token *ret_
 {
     lexer->state = IMAP_LEXER_BETWEEN;
     lexer->body = false;
+    lexer->behind_body = true;
     return imap_lexer_give_body(IMAP_TOKEN_BODY_END, "", 0, ret_token);
 }
 

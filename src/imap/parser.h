@@ -55,6 +55,7 @@ struct imap_parser {
     enum imap_item item;
     unsigned value_depth; /* FETCH: of the list that is the item's value, 0 outside of one */
     bool body_named;      /* FETCH: a body item was there */
+    bool body_open;       /* FETCH: a body came, and no ")" behind it yet */
     struct imap_response response;
 };
 

@@ -78,7 +78,7 @@ static void imap_parser_reset(struct imap_parser *parser)
     parser->depth = parser->step = parser->value_depth = 0;
     parser->word[0] = '\0';
     parser->item = IMAP_ITEM_NONE;
-    parser->body_named = false;
+    parser->body_named = parser->body_open = false;
     parser->response = (struct imap_response){0};
 }
 

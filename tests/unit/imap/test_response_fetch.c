@@ -10,7 +10,7 @@ static void test_bodies(void **state)
          "body 11 <From: x\\x0d\\x0a\\x0d\\x0a>\nfetch 12 uid=7 flags=Seen size=44827 "
          "date=<17-Jul-1996 02:44:25 -0700> body\n"},
         {"* 1 FETCH (BODY[] {3}\r\nabc UID 9)\r\n", "body 3 <abc>\nfetch 1 uid=9 body\n"},
-        {"* 1 FETCH (BODY[] {3}\r\n)\r\nUID 9)\r\n* 1 EXISTS\r\n",
+        {"* 1 FETCH (BODY[] {3}\r\n)\r\n UID 9)\r\n* 1 EXISTS\r\n",
          "body 3 <)\\x0d\\x0a>\nfetch 1 uid=9 body\nexists 1\n"},
         {"* 1 FETCH (UID 9 BODY[] {0}\r\n)\r\n", "body 0 <>\nfetch 1 uid=9 body\n"},
         {"* 1 FETCH (UID 9 BODY[] ~{5}\r\na\x80\xff(\n)\r\n",
@@ -153,6 +153,18 @@ static void test_broken(void **state)
          BROKEN "a line end within a quoted string (in FETCH)\n"},
         {"* 1 FETCH (UID 1 BODY[] {3}x\r\nabc)\r\n",
          BROKEN "a literal's size with more behind it (in FETCH)\n"},
+        /* More bytes, or fewer, than were announced. */
+        {"* 1 FETCH (UID 1 BODY[] {3}\r\nabcd)\r\n",
+         "body 3 <abc>\n" BROKEN "a body that goes on behind its announced end (in FETCH)\n"},
+        {"* 1 FETCH (UID 1 BODY[] {3}\r\nabc(d)\r\n",
+         "body 3 <abc>\n" BROKEN "a body that goes on behind its announced end (in FETCH)\n"},
+        {"* 1 FETCH (UID 1 BODY[] {3}\r\nabc) d)\r\n",
+         "body 3 <abc>\n" BROKEN "more behind the end of a FETCH with a body (in FETCH)\n"},
+        {"* 1 FETCH (UID 1 BODY[] {3}\r\nabc\r\nd)\r\n",
+         "body 3 <abc>\n" BROKEN "a line end behind a body, where \")\" belongs (in FETCH)\n"},
+        {"* 1 FETCH (UID 1 BODY[] {8}\r\nabc)\r\nA1 OK done\r\n",
+         "body 8 <abc)\\x0d\\x0aA1>\n" BROKEN
+         "a line end behind a body, where \")\" belongs (in FETCH)\n"},
     };
     CASES_CHECK(rows);
 }
