@@ -256,9 +256,8 @@ static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
     if (fetch->result.too_large) {
         fetch_too_large(fetch, uid);
     } else if (folder_recognise(folder, fetch->result.sha256)) {
-        struct state_change change = {.type = STATE_ADD_RECOGNISED, .uid = uid};
-        memcpy(change.sha256, fetch->result.sha256, sizeof change.sha256);
-        folder_record(folder, &change);
+        folder_record_taken(folder, STATE_ADD_RECOGNISED, uid, fetch->result.sha256,
+                            foreign_deleted);
     } else {
         folder->in_flight++;
         fetch->has_slot = false;

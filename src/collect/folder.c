@@ -660,18 +660,25 @@ bool folder_recognise(struct folder *folder, const uint8_t sha256[STATE_SHA256])
     return true;
 }
 
-static void folder_mail_taken(struct folder *folder, const struct mail *mail)
+void folder_record_taken(struct folder *folder, enum state_change_type type, uint32_t uid,
+                         const uint8_t sha256[STATE_SHA256], bool foreign_deleted)
 {
-    struct state_change change = {.type = STATE_ADD_DELIVERED, .uid = mail->uid};
-    memcpy(change.sha256, mail->sha256, sizeof change.sha256);
+    struct state_change change = {.type = type, .uid = uid};
+    memcpy(change.sha256, sha256, sizeof change.sha256);
     if (!marks_writes(&folder->marks))
         change.note = folder->marks.action;
-    else if (mail->foreign_deleted && marks_expunges(&folder->marks))
+    else if (foreign_deleted && marks_expunges(&folder->marks))
         /* Somebody else flagged it \Deleted: it is not ours to expunge. */
         change.note = folder->marks.action;
+    folder_record(folder, &change);
+}
+
+static void folder_mail_taken(struct folder *folder, const struct mail *mail)
+{
     folder->report->bytes += mail->size;
     folder->delivered_bytes += mail->size;
-    folder_record(folder, &change);
+    folder_record_taken(folder, STATE_ADD_DELIVERED, mail->uid, mail->sha256,
+                        mail->foreign_deleted);
 }
 
 /* It comes back without a connection that could fetch it: the next opening finds it. */

@@ -168,6 +168,10 @@ void folder_hold(struct folder *folder, uint32_t uid, const uint8_t *sha256, con
                  const char *why);
 /* For fetch.c: was a mail of this hash delivered under an earlier UIDVALIDITY? Uses one up. */
 bool folder_recognise(struct folder *folder, const uint8_t sha256[STATE_SHA256]);
+/* For fetch.c: a mail that was taken, now or (STATE_ADD_RECOGNISED) earlier, goes on record: as one
+ * to be marked, unless it is to be left as it is. */
+void folder_record_taken(struct folder *folder, enum state_change_type type, uint32_t uid,
+                         const uint8_t sha256[STATE_SHA256], bool foreign_deleted);
 /* From the journal. */
 void folder_committed(void *owner, const struct state_change *change);
 
