@@ -20,6 +20,7 @@ struct box {
     char *name;  /* as on the wire */
     char *attrs; /* of LIST: "\\Junk", or "" */
     uint32_t uidvalidity, uidnext;
+    bool read_only;         /* to whoever selects it */
     struct letter *letters; /* ascending by UID */
     size_t count;
 };

@@ -122,7 +122,7 @@ static void run_select(struct trap_conn *conn, const char *args)
                "* FLAGS (\\Seen \\Deleted)\r\n* OK [PERMANENTFLAGS (\\Seen \\Deleted \\*)] ok\r\n"
                "* %zu EXISTS\r\n* OK [UIDVALIDITY %u] ok\r\n* OK [UIDNEXT %u] ok\r\n",
                conn->view.count, (unsigned)box->uidvalidity, (unsigned)box->uidnext);
-    say(conn, "OK", "[READ-WRITE] selected");
+    say(conn, "OK", box->read_only ? "[READ-ONLY] selected" : "[READ-WRITE] selected");
 }
 
 static void run_status(struct trap_conn *conn, const char *args)
@@ -216,6 +216,10 @@ static void run_fetch(struct trap_conn *conn, const char *args)
 static void run_store(struct trap_conn *conn, const char *args)
 {
     const struct box *box = conn->box;
+    if (box->read_only) {
+        say(conn, "NO", "[NOPERM] it is read-only");
+        return;
+    }
     const char *how = strchr(args, ' ') + 1, *open = strchr(how, '(') + 1;
     char flags[WORD_MAX];
     snprintf(flags, sizeof flags, "%.*s", (int)strcspn(open, ")"), open);

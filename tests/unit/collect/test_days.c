@@ -1,0 +1,353 @@
+/* A mailbox's bad days: what may not be written for now, what others take away or number anew in
+ * the midst of the work, and answers that are not what they say. Each ends with a verdict: which
+ * mails were taken, with their bytes and how often, and what is marked. */
+#include "stage.h"
+
+#include <string.h>
+
+enum {
+    FIRST = 1,
+    SECOND_MAIL = 2,
+    THIRD = 4,
+    ALL = 7,
+};
+
+static const char *const bodies[] = {"first", "second", "third"};
+
+struct day {
+    const char *name;
+    const char *caps; /* NULL: "IDLE UIDPLUS ESEARCH MOVE" */
+    enum collect_after after;
+    bool read_only;
+    struct trap_fault fault;
+    unsigned taken;   /* while it lasts: of the mails */
+    unsigned marked;  /* then, and gone counts as it where it is deleted or moved */
+    unsigned missing; /* were taken away by others: need not be there in the end */
+};
+
+/* --- what others do ---------------------------------------------------------------------------
+ */
+
+static void expunge_second(struct trap_conn *conn)
+{
+    if (box_find(trap_box(conn->trap, "INBOX"), 2))
+        trap_expunge(conn->trap, "INBOX", 2);
+}
+
+/* The same mails in another order, under UIDs that were others' before. */
+static void renumber_inbox(const struct trap *of)
+{
+    struct box *inbox = trap_box(of, "INBOX");
+    uint32_t first = inbox->letters[0].uid;
+    box_remove(inbox, first);
+    box_renumber(inbox, inbox->uidvalidity + 100000);
+    box_add(inbox, bodies[0], "");
+}
+
+static void renumber(struct trap_conn *conn)
+{
+    renumber_inbox(conn->trap);
+}
+
+#define REFUSED(words)                                                                             \
+    {                                                                                              \
+        .on = "STORE", .act = TRAP_ANSWER, .text = "$ NO " words "\r\n"                            \
+    }
+#define EXPUNGED(command)                                                                          \
+    {                                                                                              \
+        .on = command, .act = TRAP_CALL, .times = 1, .call = expunge_second                        \
+    }
+#define RENUMBERED(command)                                                                        \
+    {                                                                                              \
+        .on = command, .act = TRAP_CLOSE, .times = 1, .call = renumber                             \
+    }
+
+static const struct day days[] = {
+    /* Delivered and on record: not sent again, and marked when it can be. */
+    {.name = "STORE: over quota", .fault = REFUSED("[OVERQUOTA] full"), .taken = ALL},
+    {.name = "STORE: the disk is full", .fault = REFUSED("[SERVERBUG] no space"), .taken = ALL},
+    {.name = "STORE: a limit", .fault = REFUSED("[LIMIT] not now"), .taken = ALL},
+    {.name = "STORE: unavailable", .fault = REFUSED("[UNAVAILABLE] not now"), .taken = ALL},
+    {.name = "STORE: refused without a reason", .fault = REFUSED("no"), .taken = ALL},
+    {.name = "STORE: BAD",
+     .fault = {.on = "STORE", .act = TRAP_ANSWER, .text = "$ BAD what?\r\n"},
+     .taken = ALL},
+    {.name = "deletion: the disk is full",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = REFUSED("[SERVERBUG] no space"),
+     .taken = ALL},
+    {.name = "UID EXPUNGE is refused",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "EXPUNGE", .act = TRAP_ANSWER, .text = "$ NO [SERVERBUG] no space\r\n"},
+     .taken = ALL},
+    {.name = "MOVE: over quota",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = {.on = "MOVE", .act = TRAP_ANSWER, .text = "$ NO [OVERQUOTA] full\r\n"},
+     .taken = ALL},
+    {.name = "COPY: over quota",
+     .caps = "IDLE UIDPLUS",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = {.on = "COPY", .act = TRAP_ANSWER, .text = "$ NO [OVERQUOTA] full\r\n"},
+     .taken = ALL},
+    {.name = "copied, and STORE: the disk is full",
+     .caps = "IDLE UIDPLUS",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = REFUSED("[SERVERBUG] no space"),
+     .taken = ALL},
+    {.name = "read-only", .read_only = true, .fault = {.on = NULL}, .taken = ALL},
+
+    /* What is gone before it was read is not there to be collected; else it was. */
+    {.name = "expunged behind SEARCH",
+     .fault = {.on = "SEARCH", .act = TRAP_CALL, .times = 1, .late = true, .call = expunge_second},
+     .taken = FIRST | THIRD,
+     .marked = FIRST | THIRD,
+     .missing = SECOND_MAIL},
+    {.name = "expunged before its size",
+     .fault = EXPUNGED("RFC822.SIZE"),
+     .taken = FIRST | THIRD,
+     .marked = FIRST | THIRD,
+     .missing = SECOND_MAIL},
+    {.name = "expunged before its body",
+     .fault = EXPUNGED("BODY.PEEK"),
+     .taken = FIRST | THIRD,
+     .marked = FIRST | THIRD,
+     .missing = SECOND_MAIL},
+    {.name = "expunged before its mark", .fault = EXPUNGED("STORE"), .taken = ALL, .marked = ALL},
+    {.name = "expunged before its deletion",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = EXPUNGED("STORE"),
+     .taken = ALL,
+     .marked = ALL},
+    {.name = "expunged before its move",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = EXPUNGED("MOVE"),
+     .taken = ALL,
+     .marked = ALL},
+    {.name = "expunged before its copy",
+     .caps = "IDLE UIDPLUS",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = EXPUNGED("COPY"),
+     .taken = ALL,
+     .marked = ALL},
+
+    /* Known by their bytes, and no mark reaches another mail. */
+    {.name = "renumbered at SELECT", .fault = RENUMBERED("SELECT"), .taken = ALL, .marked = ALL},
+    {.name = "renumbered at SEARCH", .fault = RENUMBERED("SEARCH"), .taken = ALL, .marked = ALL},
+    {.name = "renumbered at sizes",
+     .fault = RENUMBERED("RFC822.SIZE"),
+     .taken = ALL,
+     .marked = ALL},
+    {.name = "renumbered at bodies", .fault = RENUMBERED("BODY.PEEK"), .taken = ALL, .marked = ALL},
+    {.name = "renumbered at IDLE", .fault = RENUMBERED("IDLE"), .taken = ALL, .marked = ALL},
+    {.name = "renumbered at STORE", .fault = RENUMBERED("STORE"), .taken = ALL, .marked = ALL},
+    {.name = "renumbered at the move",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = RENUMBERED("MOVE"),
+     .taken = ALL,
+     .marked = ALL},
+    {.name = "renumbered at the deletion",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = RENUMBERED("STORE"),
+     .taken = ALL,
+     .marked = ALL},
+
+    /* What is not whole is not taken; the others are. */
+    {.name = "fewer bytes than announced",
+     .fault = {.on = "FETCH 1:3 (UID BODY.PEEK",
+               .act = TRAP_ANSWER,
+               .text = "* 1 FETCH (UID 1 BODY[] {9}\r\nfirst)\r\n$ OK done\r\n"},
+     .taken = SECOND_MAIL | THIRD,
+     .marked = SECOND_MAIL | THIRD},
+    {.name = "more bytes than announced",
+     .fault = {.on = "FETCH 1:3 (UID BODY.PEEK",
+               .act = TRAP_ANSWER,
+               .text = "* 1 FETCH (UID 1 BODY[] {3}\r\nfirst)\r\n$ OK done\r\n"},
+     .taken = SECOND_MAIL | THIRD,
+     .marked = SECOND_MAIL | THIRD},
+    {.name = "a mail twice in an answer",
+     .fault = {.on = "BODY.PEEK",
+               .act = TRAP_BEFORE,
+               .text = "* 1 FETCH (UID 1 BODY[] {5}\r\nfirst)\r\n",
+               .times = 1},
+     .taken = ALL,
+     .marked = ALL},
+    {.name = "all under a UID that nobody asked for",
+     .fault = {.on = "BODY.PEEK",
+               .act = TRAP_ANSWER,
+               .text = "* 1 FETCH (UID 7 BODY[] {5}\r\nfirst)\r\n$ OK done\r\n",
+               .times = 1},
+     .taken = ALL,
+     .marked = ALL},
+};
+
+/* --- the verdict ------------------------------------------------------------------------------ */
+
+static struct stage stage;
+static struct trap *trap;
+
+static bool is_marked(const struct day *day, const char *body)
+{
+    const struct box *inbox = trap_box(trap, "INBOX");
+    for (size_t i = 0; i < inbox->count; i++)
+        if (strcmp(inbox->letters[i].body, body) == 0)
+            return day->after == COLLECT_AFTER_SEEN && letter_has(&inbox->letters[i], "\\Seen");
+    return true;
+}
+
+static void check(const struct day *day, unsigned taken, unsigned marked)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT(bodies); i++) {
+        bool wanted = taken >> i & 1;
+        count += wanted;
+        if (fake_sink_taken(&stage.sink, bodies[i]) != wanted)
+            stage_fail(&stage, wanted ? "lost, or doubled" : "taken, and should not be");
+        if (!(day->missing >> i & 1) && is_marked(day, bodies[i]) != (marked >> i & 1))
+            stage_fail(&stage, "marked, and should not be; or not marked");
+    }
+    /* Nothing else, which were other bytes; nothing was sent again either. */
+    if (stage.sink.taken_count != count || stage.sink.offered != count)
+        stage_fail(&stage, "altered, or sent again");
+}
+
+/* Nothing is marked, or moved, before it was taken. */
+static bool marks_are_true(void)
+{
+    for (const struct box *box = trap->boxes; box; box = box->next)
+        for (size_t i = 0; i < box->count; i++)
+            if ((*box->letters[i].flags || strcmp(box->name, "INBOX") != 0) &&
+                !fake_sink_taken(&stage.sink, box->letters[i].body))
+                return false;
+    return true;
+}
+
+static void begin(const struct day *day)
+{
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    trap = stage_add_trap(&stage, day->name);
+    trap->caps = day->caps ? day->caps : "IDLE UIDPLUS ESEARCH MOVE";
+    trap->account.after = day->after;
+    if (day->after == COLLECT_AFTER_MOVE) {
+        trap->account.after_name = "done";
+        trap_add_box(trap, "done", "");
+    }
+    trap_box(trap, "INBOX")->read_only = day->read_only;
+    for (size_t i = 0; i < COUNT(bodies); i++)
+        trap_deliver(trap, "INBOX", bodies[i]);
+    trap_fault(trap, day->fault);
+}
+
+static void run_day(const struct day *day)
+{
+    begin(day);
+    stage_start(&stage);
+    for (int i = 0; i < 60; i++) {
+        stage_pass(&stage, 30 * SECOND);
+        if (!marks_are_true())
+            stage_fail(&stage, "marked and not taken");
+    }
+    check(day, day->taken, day->marked);
+    if (trap->connections > 12)
+        stage_fail(&stage, "the server is stormed");
+    trap_mend(trap);
+    trap_box(trap, "INBOX")->read_only = false;
+    stage_pass(&stage, 2 * HOUR);
+    stage_start(&stage);
+    stage_pass(&stage, HOUR);
+    check(day, ALL & ~day->missing, ALL & ~day->missing);
+    if (day->after == COLLECT_AFTER_MOVE && trap_box(trap, "done")->count > COUNT(bodies))
+        stage_fail(&stage, "copied twice");
+    stage_release(&stage);
+}
+
+static void test_days(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(days); i++)
+        run_day(&days[i]);
+}
+
+/* All of it is unseen again, under other UIDs. */
+static void test_renumbered_while_stopped(void **state)
+{
+    (void)state;
+    static const struct day stopped = {.name = "renumbered while stopped"};
+    for (int all = 0; all < 2; all++) {
+        begin(&stopped);
+        stage.settings.fetch_all = all;
+        trap->account.after = all ? COLLECT_AFTER_NONE : COLLECT_AFTER_SEEN;
+        stage_start(&stage);
+        stage_pass(&stage, MINUTE);
+        check(&stopped, ALL, all ? 0 : ALL);
+        renumber_inbox(trap);
+        for (size_t i = 0; i < COUNT(bodies); i++)
+            letter_store(&trap_box(trap, "INBOX")->letters[i], '-', "\\Seen");
+        stage_start(&stage);
+        stage_pass(&stage, HOUR);
+        check(&stopped, ALL, all ? 0 : ALL);
+        stage_release(&stage);
+    }
+}
+
+/* What somebody else has flagged \Deleted is not expunged, be it delivered now or recognised. */
+static void test_renumbered_and_flagged(void **state)
+{
+    (void)state;
+    static const struct day flagged = {.name = "flagged by another", .after = COLLECT_AFTER_DELETE};
+    begin(&flagged);
+    stage.sink.slow = MINUTE; /* nothing is deleted before it is all renumbered */
+    stage_start(&stage);
+    stage_await_taken(&stage, HOUR, COUNT(bodies));
+    trap_leave(trap);
+    trap_cut_off(trap, true);
+    stage_pass(&stage, MINUTE);
+    renumber_inbox(trap);
+    letter_store(&trap_box(trap, "INBOX")->letters[1], '+', "\\Deleted");
+    trap_return(trap);
+    stage_pass(&stage, HOUR);
+    assert_int_equal(stage.sink.offered, COUNT(bodies));
+    assert_int_equal(trap_box(trap, "INBOX")->count, 1);
+    assert_string_equal(trap_box(trap, "INBOX")->letters[0].flags, "\\Deleted");
+    stage_release(&stage);
+}
+
+/* The same mail in two folders of two accounts each: every one of them is a sighting. */
+static void test_sightings(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"INBOX", "more", NULL};
+    stage_init(&stage);
+    for (int i = 0; i < 2; i++) {
+        struct trap *at = stage_add_folders(&stage, "IDLE UIDPLUS ESEARCH", folders);
+        at->account.label = i ? "one" : "another";
+        trap_add_box(at, "more", "");
+        trap_deliver(at, "INBOX", "the same");
+        trap_deliver(at, "more", "the same");
+    }
+    stage_start(&stage);
+    stage_pass(&stage, HOUR);
+    assert_int_equal(fake_sink_taken(&stage.sink, "the same"), 4);
+    assert_int_equal(stage.sink.offered, 4);
+    /* Another client's move is another one. */
+    struct trap *at = stage.traps[0];
+    trap_expunge(at, "INBOX", 1);
+    trap_deliver(at, "more", "the same");
+    stage_pass(&stage, HOUR);
+    assert_int_equal(fake_sink_taken(&stage.sink, "the same"), 5);
+    for (size_t i = 0; i < stage.trap_count; i++)
+        for (const struct box *box = stage.traps[i]->boxes; box; box = box->next)
+            assert_int_equal(box_unseen(box), 0);
+    stage_release(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_days),
+        cmocka_unit_test(test_renumbered_while_stopped),
+        cmocka_unit_test(test_renumbered_and_flagged),
+        cmocka_unit_test(test_sightings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
