@@ -22,20 +22,38 @@ struct cutter_link {
     struct cutter *cutter;
     struct cutter_link *next;
     struct cutter_end ends[2];
+    bool left;    /* by its client */
     bool cut;     /* nothing goes through any more */
     bool waiting; /* until the last bytes before the cut are with the kernel */
 };
 
+static bool cutter_is_frozen(const struct cutter_link *link)
+{
+    return link->cut && link->cutter->cut.way == CUTTER_FREEZE;
+}
+
+static void cutter_close(struct cutter_end *end, bool reset);
+
+/* Its client has ended it, or is told of the end. The server of a frozen one finds out by then. */
+static void cutter_leave(struct cutter_link *link)
+{
+    struct cutter *cutter = link->cutter;
+    if (link->left)
+        return;
+    link->left = true;
+    cutter->open--;
+    if (link->cut)
+        cutter->left_at = net_loop_now(cutter->loop);
+    if (cutter_is_frozen(link))
+        cutter_close(&link->ends[CUTTER_TO_SERVER], true);
+}
+
 static void cutter_close(struct cutter_end *end, bool reset)
 {
-    struct cutter *cutter = end->link->cutter;
     if (!end->conn)
         return;
-    if (end->side == CUTTER_TO_CLIENT) {
-        cutter->open--;
-        if (end->link->cut && !cutter->left_at)
-            cutter->left_at = net_loop_now(cutter->loop);
-    }
+    if (end->side == CUTTER_TO_CLIENT)
+        cutter_leave(end->link);
     if (reset)
         net_conn_abort(end->conn);
     else
@@ -77,7 +95,7 @@ static void cutter_cut(struct cutter_link *link)
         break;
     case CUTTER_FREEZE:
         if (link->ends[CUTTER_TO_CLIENT].ended)
-            cutter_link_close(link, false);
+            cutter_leave(link);
         break;
     }
 }
@@ -117,21 +135,20 @@ static void cutter_drained(void *ctx)
         cutter_cut(end->link);
 }
 
-/* Of what is frozen neither side hears that the other is gone. */
-static bool cutter_hides(const struct cutter_end *end)
-{
-    return end->link->cut && end->link->cutter->cut.way == CUTTER_FREEZE &&
-           end->side == CUTTER_TO_SERVER;
-}
-
+/* What is frozen answers nothing, not even an end. */
 static void cutter_ended(void *ctx)
 {
     struct cutter_end *end = ctx, *other = &end->link->ends[!end->side];
+    struct cutter_link *link = end->link;
     end->ended = true;
-    if (end->link->waiting || cutter_hides(end))
+    if (link->waiting)
         return;
-    if (end->link->cut || other->ended)
-        cutter_link_close(end->link, false);
+    if (cutter_is_frozen(link) && end->side == CUTTER_TO_CLIENT)
+        cutter_leave(link);
+    else if (cutter_is_frozen(link))
+        return;
+    else if (link->cut || other->ended)
+        cutter_link_close(link, false);
     else
         net_conn_end(other->conn);
 }
@@ -140,7 +157,7 @@ static void cutter_failed(void *ctx, const struct err *err)
 {
     struct cutter_end *end = ctx;
     (void)err;
-    if (cutter_hides(end))
+    if (cutter_is_frozen(end->link))
         cutter_close(end, true);
     else
         cutter_link_close(end->link, true);

@@ -156,8 +156,10 @@ void owner_init(struct owner *owner)
 
 void owner_start(struct owner *owner)
 {
-    peer_start(&owner->peer, owner->loop);
-    owner->settings.port = owner->peer.port;
+    if (!owner->peer.listener)
+        peer_start(&owner->peer, owner->loop);
+    if (!owner->settings.port)
+        owner->settings.port = owner->peer.port;
     owner->sink = sink_hpfeeds_new_tuned(owner->loop, &owner->settings, &owner->tuning);
     sink_start(owner->sink, &owner_events, owner);
 }

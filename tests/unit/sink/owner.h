@@ -54,7 +54,8 @@ struct owner {
 
 /* Times of a few milliseconds, a broker that takes and echoes everything, one channel. */
 void owner_init(struct owner *owner);
-/* Starts peer and sink. */
+/* Starts the peer, if that was not done, and the sink, which connects to settings.port (0: to the
+ * peer). */
 void owner_start(struct owner *owner);
 /* Offers it now if the sink is up, else when it is. Returns its number. */
 size_t owner_mail(struct owner *owner, const char *payload);
