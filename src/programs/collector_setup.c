@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "collect/pace.h"
 #include "sink/hpfeeds.h"
@@ -182,6 +183,12 @@ int setup_state_open(const struct collector_options *options, struct state **ret
         free(path);
         return -1;
     }
+    if (state_sqlite_lost(*ret_state))
+        log_warning(NULL,
+                    "state %s: the file that was here is gone or empty: a new one is begun, and "
+                    "what was delivered before and is still selected in the mailboxes is delivered "
+                    "once more",
+                    path);
     *ret_path = path;
     return 0;
 }

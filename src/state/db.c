@@ -49,13 +49,37 @@ static int state_db_full(struct err *err, const char *path)
                    "state %s: no space left: nothing of this was recorded, make room there", path);
 }
 
-static int state_db_damaged(struct err *err, const char *path, const char *why)
+int state_db_damaged(struct err *err, const char *path, const char *why)
 {
-    return err_set(err, ERR_GIVE_UP,
-                   "state %s: damaged or not a state (%s): put back a copy of it, or move it away "
-                   "with its -wal and begin a new one, which delivers again what is still in the "
-                   "mailboxes",
-                   path, why);
+    return err_set(
+        err, ERR_GIVE_UP,
+        "state %s: damaged (%s): save what can be read of it as imap-collector(1) tells, "
+        "put back a copy, or move it away with its -wal and begin a new one, which "
+        "delivers again what is still in the mailboxes",
+        path, why);
+}
+
+/* The system's refusal of a single read, write or sync. */
+static int state_db_io_error(struct err *err, const char *path, const char *why, int error)
+{
+    switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return state_db_full(err, path);
+    case EROFS:
+        return err_set(err, ERR_RETRY_LATER,
+                       "state %s: the file system is read-only: nothing of this was recorded, make "
+                       "it writable again (the kernel's log tells why it is not)",
+                       path);
+    case EIO:
+        return err_set(err, ERR_RETRY_LATER,
+                       "state %s: the disk fails (%s): nothing of this was recorded, look at the "
+                       "kernel's log",
+                       path, why);
+    default:
+        return err_set(err, ERR_RETRY_LATER, "state %s: %s (%s)", path, why, strerror(error));
+    }
 }
 
 int state_db_error(sqlite3 *db, struct err *err)
@@ -71,23 +95,27 @@ int state_db_error(sqlite3 *db, struct err *err)
     case SQLITE_FULL:
         return state_db_full(err, path);
     case SQLITE_IOERR:
-        /* SQLITE_FULL is ENOSPC alone. */
-        if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-            return state_db_full(err, path);
-        return err_set(err, ERR_RETRY_LATER, "state %s: %s (%s)", path, why, strerror(error));
+        return state_db_io_error(err, path, why, error);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return err_set(err, ERR_RETRY_LATER,
                        "state %s: another program keeps it locked: end that one", path);
     case SQLITE_ERROR: /* the SQL is constant: a table or column of the schema is missing */
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
         return state_db_damaged(err, path, why);
+    case SQLITE_NOTADB:
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: not a database: a file of another kind (name another file for "
+                       "the state), or a state whose beginning is damaged (put back a copy)",
+                       path);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
         if (error == ENOSPC || error == EDQUOT)
             return state_db_full(err, path);
+        if (error == EMFILE || error == ENFILE)
+            return err_set(err, ERR_RETRY_LATER,
+                           "state %s: too many open files: raise the limit (ulimit -n)", path);
         return err_set(
             err, ERR_GIVE_UP,
             "state %s: cannot be opened or written (%s): look at its owner and mode, and "
@@ -120,23 +148,39 @@ static int state_db_query(sqlite3 *db, const char *sql, int64_t *ret_value, stru
 
 /* SQLite counts a page that is there in part as a whole one, and takes a file of one byte for an
  * empty one. Beside a WAL a page may be in part: the rest of it comes from there. */
-static int state_db_check_length(sqlite3 *db, struct err *err)
+static int state_db_check_length(sqlite3 *db, off_t wal_size, struct err *err)
 {
     int64_t page_size = 0;
     if (state_db_query(db, "PRAGMA page_size", &page_size, err) < 0)
         return -1;
     const char *path = sqlite3_db_filename(db, "main");
-    struct stat file, wal = {0};
+    struct stat file;
     if (stat(path, &file) < 0)
         return err_set(err, ERR_GIVE_UP, "state %s: %s", path, strerror(errno));
-    (void)stat(sqlite3_filename_wal(path), &wal);
-    if (wal.st_size == 0 && file.st_size % page_size != 0)
+    if (wal_size == 0 && file.st_size % page_size != 0)
         return state_db_damaged(err, path, "its end is missing");
     return 0;
 }
 
+/* What a kill left in the WAL is the last word on the pages that it has. That of another database,
+ * or of a newer state than the copy that was put back beside it, makes a jumble of the two. */
+static int state_db_check_pages(sqlite3 *db, struct err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int result = 0;
+    bool found = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &stmt, NULL) == SQLITE_OK &&
+                 sqlite3_step(stmt) == SQLITE_ROW;
+    if (!found && sqlite3_errcode(db) != SQLITE_CORRUPT)
+        result = state_db_error(db, err);
+    else if (!found || strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
+        result = state_db_damaged(err, sqlite3_db_filename(db, "main"),
+                                  "it and its -wal do not fit together");
+    sqlite3_finalize(stmt);
+    return result;
+}
+
 /* Is it ours, or empty? Only reads: a file of another program's stays as it is. */
-static int state_db_identify(sqlite3 *db, int64_t *ret_schema, struct err *err)
+static int state_db_identify(sqlite3 *db, off_t wal_size, int64_t *ret_schema, struct err *err)
 {
     int64_t application = 0, schema = 0, objects = 0;
     if (state_db_query(db, "PRAGMA application_id", &application, err) < 0 ||
@@ -144,7 +188,7 @@ static int state_db_identify(sqlite3 *db, int64_t *ret_schema, struct err *err)
         state_db_query(db, "SELECT count(*) FROM sqlite_schema", &objects, err) < 0)
         return -1;
 
-    if (state_db_check_length(db, err) < 0)
+    if (state_db_check_length(db, wal_size, err) < 0)
         return -1;
     const char *path = sqlite3_db_filename(db, "main");
     bool empty = !application && !schema && !objects;
@@ -212,12 +256,30 @@ static int state_db_set_up(sqlite3 *db, struct err *err)
                                 "PRAGMA wal_autocheckpoint = 1000;"
                                 "PRAGMA journal_size_limit = 4194304;";
     int64_t schema = 0;
+    struct stat wal = {0};
+    (void)stat(sqlite3_filename_wal(sqlite3_db_filename(db, "main")), &wal);
     if (sqlite3_busy_timeout(db, DB_BUSY_MS) != SQLITE_OK)
         return state_db_error(db, err);
-    if (state_db_exec(db, before, err) < 0 || state_db_identify(db, &schema, err) < 0 ||
-        state_db_use_wal(db, err) < 0 || state_db_exec(db, after, err) < 0)
+    /* Closing would write the WAL into a file that it may not belong to. */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, wal.st_size > 0, NULL);
+    if (state_db_exec(db, before, err) < 0 ||
+        state_db_identify(db, wal.st_size, &schema, err) < 0 ||
+        (wal.st_size > 0 && state_db_check_pages(db, err) < 0) || state_db_use_wal(db, err) < 0 ||
+        state_db_exec(db, after, err) < 0 || state_db_migrate(db, schema, err) < 0)
         return -1;
-    return state_db_migrate(db, schema, err);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    return 0;
+}
+
+int state_db_check_place(sqlite3 *db, struct err *err)
+{
+    int moved = 0;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: was removed, moved or replaced while it was in use: nothing more "
+                       "can be recorded; stop the collector before you do so",
+                       sqlite3_db_filename(db, "main"));
+    return 0;
 }
 
 int state_db_open(const char *path, sqlite3 **ret_db, struct err *err)

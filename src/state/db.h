@@ -11,7 +11,12 @@
  * schema. Nothing is written to a file that is not this program's. */
 int state_db_open(const char *path, sqlite3 **ret_db, struct err *err);
 
+/* Fails when the file that is open has no longer its name: what would be written to it is lost. */
+int state_db_check_place(sqlite3 *db, struct err *err);
+
 /* Describes the failure of the call on `db` just before; returns -1. */
 int state_db_error(sqlite3 *db, struct err *err);
+/* The file at `path` is not as this program leaves it; returns -1. */
+int state_db_damaged(struct err *err, const char *path, const char *why);
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 
+#define STATE_PLACE_USED "used\n" /* second line of the lock file */
+
 static int state_place_error(struct err *err, const char *path, int error)
 {
     switch (error) {
@@ -29,6 +31,10 @@ static int state_place_error(struct err *err, const char *path, int error)
     case ENOSPC:
     case EDQUOT:
         return err_set(err, ERR_RETRY_LATER, "state %s: no space left: make room there", path);
+    case EMFILE:
+    case ENFILE:
+        return err_set(err, ERR_RETRY_LATER,
+                       "state %s: too many open files: raise the limit (ulimit -n)", path);
     case ENOTDIR:
         return err_set(err, ERR_GIVE_UP, "state %s: a part of this path is not a directory", path);
     case EISDIR:
@@ -141,7 +147,23 @@ static int state_place_refuse(int fd, const char *path, struct err *err)
                    path, (unsigned)pid);
 }
 
-int state_place_lock(const char *path, int *ret_fd, struct err *err)
+static bool state_place_is_used(int fd)
+{
+    char text[24 + sizeof STATE_PLACE_USED] = "";
+    return pread(fd, text, sizeof text - 1, 0) > 0 && strstr(text, "\n" STATE_PLACE_USED);
+}
+
+/* On a full disk it goes without. The file is never removed: between two who lock, one could hold a
+ * file without a name. */
+void state_place_sign(int fd, bool used)
+{
+    char text[24 + sizeof STATE_PLACE_USED];
+    int len = snprintf(text, sizeof text, "%ld\n%s", (long)getpid(), used ? STATE_PLACE_USED : "");
+    if (ftruncate(fd, 0) == 0)
+        (void)!pwrite(fd, text, (size_t)len, 0);
+}
+
+int state_place_lock(const char *path, int *ret_fd, bool *ret_used, struct err *err)
 {
     char *lock_path = mem_printf("%s.lock", path);
     int result = 0;
@@ -158,10 +180,9 @@ int state_place_lock(const char *path, int *ret_fd, struct err *err)
         return result;
     }
 
-    /* Only the message to a second collector needs the number: on a full disk it goes without.
-     * The file is never removed: between two who lock, one could hold a file without a name. */
-    if (ftruncate(fd, 0) == 0)
-        (void)dprintf(fd, "%ld\n", (long)getpid());
+    bool used = state_place_is_used(fd);
+    state_place_sign(fd, used);
+    *ret_used = used;
     *ret_fd = fd;
     return 0;
 }
@@ -177,11 +198,23 @@ void state_place_settle(const char *path)
     state_place_sync_directory(path);
 }
 
-int state_place_create(const char *path, struct err *err)
+int state_place_create(const char *path, bool *ret_empty, struct err *err)
 {
+    char *wal_path = mem_printf("%s-wal", path);
+    struct stat status = {0}, wal = {0};
+    bool empty = stat(path, &status) < 0 || status.st_size == 0;
+    (void)stat(wal_path, &wal);
+    free(wal_path);
+    if (empty && wal.st_size > 0)
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: is missing or empty, but its -wal is there, with what was "
+                       "recorded last: put the file back beside it, or move the -wal away to begin "
+                       "a new state",
+                       path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return state_place_error(err, path, errno);
     close(fd);
+    *ret_empty = empty;
     return 0;
 }

@@ -76,6 +76,7 @@ struct state_sqlite {
     struct state_table folders;
     uint64_t transaction; /* their count */
     int lock;
+    bool lost; /* see state_sqlite_lost() */
 };
 
 /* Steps a statement that gives no rows. */
@@ -92,6 +93,8 @@ static int state_sqlite_run(struct state_sqlite *sqlite, enum state_sql which, s
 static int state_sqlite_begin(struct state_sqlite *sqlite, struct err *err)
 {
     sqlite->transaction++;
+    if (state_db_check_place(sqlite->db, err) < 0)
+        return -1;
     return state_sqlite_run(sqlite, SQL_BEGIN, err);
 }
 
@@ -185,10 +188,8 @@ static int state_sqlite_turn(struct state_sqlite *sqlite, struct state_sqlite_fo
 
 static int state_sqlite_bad_row(struct state_sqlite *sqlite, struct err *err)
 {
-    return err_set(err, ERR_GIVE_UP,
-                   "state %s: damaged (a row that no collector writes): put back a copy of it, or "
-                   "move it away with its -wal and begin a new one",
-                   sqlite3_db_filename(sqlite->db, "main"));
+    return state_db_damaged(err, sqlite3_db_filename(sqlite->db, "main"),
+                            "a row that no collector writes");
 }
 
 static int state_sqlite_get_mails(struct state_sqlite *sqlite, int64_t row, uint32_t first_uid,
@@ -431,13 +432,14 @@ int state_sqlite_open(const char *path, struct state **ret_state, struct err *er
     sqlite->state.ops = &state_sqlite_ops;
     sqlite->lock = -1;
     char *real = NULL;
+    bool used = false, empty = false;
     int result = state_place_resolve(path, &real, err);
     if (result == 0)
-        result = state_place_lock(real, &sqlite->lock, err);
+        result = state_place_lock(real, &sqlite->lock, &used, err);
     if (result == 0)
         state_place_settle(real);
     if (result == 0)
-        result = state_place_create(real, err);
+        result = state_place_create(real, &empty, err);
     if (result == 0)
         result = state_db_open(real, &sqlite->db, err);
     if (result == 0)
@@ -447,6 +449,14 @@ int state_sqlite_open(const char *path, struct state **ret_state, struct err *er
         state_sqlite_free(&sqlite->state);
         return result;
     }
+    if (!used)
+        state_place_sign(sqlite->lock, true);
+    sqlite->lost = used && empty;
     *ret_state = &sqlite->state;
     return 0;
+}
+
+bool state_sqlite_lost(const struct state *state)
+{
+    return ((const struct state_sqlite *)state)->lost;
 }

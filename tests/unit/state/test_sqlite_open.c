@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -158,21 +159,171 @@ static void test_empty_file_is_new(void **state)
     assert_int_equal(open_count(scratch->path), 2);
 }
 
-/* A WAL that was left without its database belongs to nothing. */
-static void test_new_beside_a_left_wal(void **state)
+static bool open_was_lost(const char *path)
+{
+    struct state *opened = open_state(path);
+    bool lost = state_sqlite_lost(opened);
+    state_free(opened);
+    return lost;
+}
+
+/* Where a state has been, one that is gone is not begun anew without a word. */
+static void test_gone(void **state)
 {
     const struct scratch *scratch = *state;
-    char *wal = mem_printf("%s-wal", scratch->path);
-    char *kept = mem_printf("%s/kept", scratch->dir);
-    struct state *opened = open_state(scratch->path);
-    scratch_copy(wal, kept);
-    state_free(opened);
+    assert_false(open_was_lost(scratch->path)); /* the first of all */
+    assert_false(open_was_lost(scratch->path));
     assert_int_equal(unlink(scratch->path), 0);
-    scratch_copy(kept, wal);
-    open_fill(scratch->path, 2);
-    assert_int_equal(open_count(scratch->path), 2);
-    free(kept);
+    assert_true(open_was_lost(scratch->path));
+    assert_false(open_was_lost(scratch->path));
+    scratch_write(scratch->path, "", 0);
+    assert_true(open_was_lost(scratch->path));
+
+    /* Also after one that was refused. */
+    scratch_write(scratch->path, "x", 1);
+    open_is_refused(scratch->path, ERR_GIVE_UP, "damaged");
+    assert_int_equal(unlink(scratch->path), 0);
+    assert_true(open_was_lost(scratch->path));
+}
+
+/* An attempt that made nothing leaves nothing to be missed. */
+static void test_first_attempt_failed(void **state)
+{
+    const struct scratch *scratch = *state;
+    scratch_write(scratch->path, "x", 1);
+    open_is_refused(scratch->path, ERR_GIVE_UP, "damaged");
+    assert_int_equal(unlink(scratch->path), 0);
+    assert_false(open_was_lost(scratch->path));
+}
+
+/* As a kill leaves it: `kept` and `kept`-wal hold a database with a mail, and one more in the WAL.
+ */
+static void open_keep_killed(const char *path, const char *kept)
+{
+    char *wal = mem_printf("%s-wal", path), *kept_wal = mem_printf("%s-wal", kept);
+    open_fill(path, 1);
+    struct state *opened = open_state(path);
+    struct state_folder folder;
+    assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
+    struct state_change change = {.folder = folder.id, .uid = 2};
+    state_folder_release(&folder);
+    assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
+    scratch_copy(path, kept);
+    scratch_copy(wal, kept_wal);
+    state_free(opened);
+    free(kept_wal);
     free(wal);
+}
+
+/* A WAL holds what was recorded last: it is not thrown away for a file that is not there. */
+static void test_wal_alone(void **state)
+{
+    const struct scratch *scratch = *state;
+    char *kept = mem_printf("%s/kept", scratch->dir), *kept_wal = mem_printf("%s-wal", kept);
+    char *wal = mem_printf("%s-wal", scratch->path);
+    open_keep_killed(scratch->path, kept);
+    for (unsigned empty = 0; empty < 2; empty++) {
+        (void)unlink(scratch->path);
+        if (empty)
+            scratch_write(scratch->path, "", 0);
+        scratch_copy(kept_wal, wal);
+        long size = scratch_size(wal, "");
+        open_is_refused(scratch->path, ERR_GIVE_UP, "missing or empty, but its -wal is there");
+        assert_int_equal(scratch_size(wal, ""), size);
+    }
+    scratch_copy(kept, scratch->path);
+    assert_int_equal(open_count(scratch->path), 2);
+    free(wal);
+    free(kept_wal);
+    free(kept);
+}
+
+/* A file's WAL is missing: what was recorded last is unknown, the rest is as it was. */
+static void test_wal_missing(void **state)
+{
+    const struct scratch *scratch = *state;
+    char *kept = mem_printf("%s/kept", scratch->dir);
+    open_keep_killed(scratch->path, kept);
+    scratch_copy(kept, scratch->path);
+    assert_int_equal(open_count(scratch->path), 1);
+    free(kept);
+}
+
+/* The WAL of another state: its pages would pass for the newer ones of this file's. */
+static void test_wal_of_another(void **state)
+{
+    const struct scratch *scratch = *state;
+    char *other = mem_printf("%s/other", scratch->dir), *kept = mem_printf("%s/kept", scratch->dir);
+    char *kept_wal = mem_printf("%s-wal", kept), *wal = mem_printf("%s-wal", scratch->path);
+    open_keep_killed(other, kept);
+    open_fill(scratch->path, 500);
+    size_t before_len, after_len;
+    uint8_t *before = scratch_read(scratch->path, &before_len);
+    scratch_copy(kept_wal, wal);
+    open_is_refused(scratch->path, ERR_GIVE_UP, "damaged");
+    uint8_t *after = scratch_read(scratch->path, &after_len);
+    assert_int_equal(before_len, after_len);
+    assert_memory_equal(before, after, after_len);
+    assert_int_equal(unlink(wal), 0);
+    assert_int_equal(open_count(scratch->path), 500);
+    free(after);
+    free(before);
+    free(wal);
+    free(kept_wal);
+    free(kept);
+    free(other);
+}
+
+/* What is written to a file without a name is lost when it is closed: nothing more is recorded. */
+static void test_removed_while_in_use(void **state)
+{
+    const struct scratch *scratch = *state;
+    char *moved = mem_printf("%s/moved", scratch->dir);
+    for (unsigned replaced = 0; replaced < 2; replaced++) {
+        struct state *opened = open_state(scratch->path);
+        struct state_folder folder;
+        struct err err = {0};
+        assert_int_equal(state_load(opened, "trap", "INBOX", 1, 1, &folder, NULL), 0);
+        struct state_change change = {.folder = folder.id, .uid = 1};
+        state_folder_release(&folder);
+        assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
+        assert_int_equal(rename(scratch->path, moved), 0);
+        if (replaced)
+            scratch_copy(moved, scratch->path);
+        change.uid = 2;
+        assert_int_equal(state_commit(opened, &change, 1, &err), -1);
+        assert_int_equal(err.action, ERR_GIVE_UP);
+        assert_non_null(strstr(err.text, "removed, moved or replaced while it was in use"));
+        state_free(opened);
+        assert_int_equal(rename(moved, scratch->path), 0);
+        assert_int_equal(open_count(scratch->path), 1);
+    }
+    free(moved);
+}
+
+static void test_too_many_open_files(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct rlimit limit, low;
+    open_fill(scratch->path, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int next = dup(0);
+    close(next);
+    struct state *opened = NULL;
+    unsigned refused = 0;
+    for (low = limit, low.rlim_cur = (rlim_t)next; !opened; low.rlim_cur++) {
+        struct err err = {0};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        if (state_sqlite_open(scratch->path, &opened, &err) == 0)
+            break;
+        refused++;
+        if (!strstr(err.text, "too many open files"))
+            fail_msg("\"%s\" does not say \"too many open files\"", err.text);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(refused > 2); /* the lock, the file, its WAL */
+    state_free(opened);
+    assert_int_equal(open_count(scratch->path), 1);
 }
 
 static void test_not_plain_files(void **state)
@@ -251,7 +402,7 @@ static void test_lost_tables(void **state)
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         open_fill(scratch->path, 1);
         open_sql(scratch->path, tables[i]);
-        open_is_refused(scratch->path, ERR_GIVE_UP, "damaged or not a state (no such ");
+        open_is_refused(scratch->path, ERR_GIVE_UP, "damaged (no such ");
         assert_int_equal(unlink(scratch->path), 0);
     }
 }
@@ -502,7 +653,13 @@ int main(void)
         cmocka_unit_test(test_wal_is_private_too),
         cmocka_unit_test(test_relative_names),
         cmocka_unit_test(test_empty_file_is_new),
-        cmocka_unit_test(test_new_beside_a_left_wal),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_first_attempt_failed),
+        cmocka_unit_test(test_wal_alone),
+        cmocka_unit_test(test_wal_missing),
+        cmocka_unit_test(test_wal_of_another),
+        cmocka_unit_test(test_removed_while_in_use),
+        cmocka_unit_test(test_too_many_open_files),
         cmocka_unit_test(test_not_plain_files),
         cmocka_unit_test(test_strange_databases),
         cmocka_unit_test(test_newer_schema_in_the_wal),
