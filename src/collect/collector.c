@@ -54,11 +54,12 @@ struct collector {
     bool over;                  /* `finished` was called, or is about to be */
     enum collector_outcome outcome;
     struct err why;
-    bool stopping;      /* mailboxes are being stopped; then it is over */
-    unsigned fruitless; /* how often the sink was lost since it last took a mail … */
-    unsigned vain;      /* … and how often of these after mail was sent */
-    bool tried;         /* mail was sent since it came up, or took one */
-    char *told;         /* the trouble with the sink that was told last; NULL: there is none */
+    struct err *state_err; /* why the state cannot be written for now; NULL: it can */
+    bool stopping;         /* mailboxes are being stopped; then it is over */
+    unsigned fruitless;    /* how often the sink was lost since it last took a mail … */
+    unsigned vain;         /* … and how often of these after mail was sent */
+    bool tried;            /* mail was sent since it came up, or took one */
+    char *told;            /* the trouble with the sink that was told last; NULL: there is none */
     msec_t told_at;
     struct net_timer *patience;
     struct net_deferred *finish;
@@ -150,9 +151,19 @@ static void collector_end(struct collector *collector, enum collector_outcome ou
         collector_over(collector, outcome);
 }
 
+/* What keeps these mailboxes from being through. */
+static void collector_name_cause(struct collector *collector, const struct err *err)
+{
+    for (size_t i = 0; i < collector->count; i++)
+        if (!collector->entries[i]->finished)
+            err_keep(&collector->entries[i]->mailbox->report.err, err);
+}
+
 static void collector_out_of_patience(void *ctx)
 {
     struct collector *collector = ctx;
+    if (collector->stopping && collector->state_err)
+        collector_name_cause(collector, collector->state_err);
     if (collector->stopping)
         collector_over(collector, collector->outcome);
     else
@@ -516,17 +527,24 @@ static void collector_state_failed(void *ctx, const struct err *err)
     /* Nothing can be recorded, so nothing in flight will ever settle: no patience for it. */
     collector->stopping = true;
     collector->why = *err;
+    collector_name_cause(collector, err);
     collector_over(collector, COLLECTOR_STATE_FAILED);
 }
 
 static void collector_state_troubled(void *ctx, const struct err *err)
 {
-    (void)ctx;
+    struct collector *collector = ctx;
+    err_keep(&collector->state_err, err);
     if (err)
         log_error(NULL, "%s; nothing is marked until it can be written, and little is fetched",
                   err->text);
     else
         log_info(NULL, "the state is written again");
+}
+
+bool collector_state_written(const struct collector *collector)
+{
+    return !collector->state_err;
 }
 
 static const struct journal_events collector_journal_events = {
@@ -596,7 +614,12 @@ void collector_free(struct collector *collector)
     if (!collector)
         return;
     sink_free(collector->env.sink);
-    journal_free(collector->env.journal);
+    size_t lost = journal_free(collector->env.journal);
+    if (lost)
+        log_warning(NULL,
+                    "%zu mails were delivered, but could not be put on record: they stay unmarked, "
+                    "and will be delivered again",
+                    lost);
     mail_drop_all(&collector->env);
     for (size_t i = 0; i < collector->count; i++)
         collector_free_entry(collector->entries[i]);
@@ -610,5 +633,6 @@ void collector_free(struct collector *collector)
     free(collector->entries);
     free(collector->leaving);
     free(collector->told);
+    free(collector->state_err);
     free(collector);
 }

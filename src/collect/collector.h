@@ -90,5 +90,7 @@ struct collect_counts {
 struct collect_counts collector_gone(const struct collector *collector);
 /* Is the sink up? And its words, for people. */
 bool collector_sink_up(const struct collector *collector, const char **ret_describe);
+/* Can deliveries be put on record? Else no mail is marked, and that is tried again all the time. */
+bool collector_state_written(const struct collector *collector);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "net/loop.h"
@@ -16,6 +17,7 @@ enum {
     JOURNAL_INTERVAL = 25,    /* ms from the beginning of a commit to that of the next */
     JOURNAL_ATTEMPTS = 5,     /* at a commit that fails for a passing cause: a full disk … */
     JOURNAL_PAUSE = 1000,
+    JOURNAL_TELL_AGAIN = 3600 * 1000, /* trouble that goes on is told again */
 };
 
 enum journal_task_type {
@@ -64,11 +66,13 @@ struct journal {
     struct journal_task *repeated; /* waits for `again` */
     struct journal_task *first;    /* not yet with the worker, in order */
     struct journal_task *last;
+    char *told; /* why the last commit failed that is tried again, as it was told; or NULL */
+    msec_t told_at;
     bool patient;
-    bool troubled; /* the last commit failed, and is tried again */
-    bool busy;     /* one task is with the worker */
-    bool failed;   /* the state could not be written: everything stops */
+    bool busy;   /* one task is with the worker */
+    bool failed; /* the state could not be written: everything stops */
     bool closing;
+    size_t lost; /* mails that were delivered, which is not on record */
 };
 
 static void journal_task_free(struct journal_task *task)
@@ -133,13 +137,23 @@ static bool journal_may_repeat(const struct journal *journal, const struct journ
            (journal->patient || task->attempts < JOURNAL_ATTEMPTS);
 }
 
-/* Says when trouble begins, and when it is over. */
+static void journal_lose(struct journal *journal, const struct journal_task *task)
+{
+    for (size_t i = 0; i < task->count; i++)
+        journal->lost += task->changes[i].type == STATE_ADD_DELIVERED ||
+                         task->changes[i].type == STATE_ADD_RECOGNISED;
+}
+
+/* Says when trouble begins, changes, has lasted for another hour, and when it is over. */
 static void journal_tell_trouble(struct journal *journal, const struct err *err)
 {
-    bool troubled = err;
-    if (!journal->patient || troubled == journal->troubled)
+    msec_t now = net_loop_now(journal->loop);
+    bool same = err ? journal->told && !strcmp(journal->told, err->text) : !journal->told;
+    if (!journal->patient || (same && !(err && now - journal->told_at >= JOURNAL_TELL_AGAIN)))
         return;
-    journal->troubled = troubled;
+    free(journal->told);
+    journal->told = err ? mem_strdup(err->text) : NULL;
+    journal->told_at = now;
     journal->events->troubled(journal->ctx, err);
 }
 
@@ -163,6 +177,8 @@ static void journal_done(struct net_job *job)
         state_folder_release(&task->loaded);
     else if (task->type == JOURNAL_COMMIT && task->result < 0)
         journal->failed = true;
+    if (task->type == JOURNAL_COMMIT && task->result < 0)
+        journal_lose(journal, task);
     journal_task_free(task);
     if (!journal->closing)
         net_deferred_schedule(journal->pump);
@@ -227,27 +243,36 @@ static void journal_flush(struct journal *journal)
 {
     struct journal_task *task;
     while ((task = journal_shift(journal))) {
-        if (task->type == JOURNAL_COMMIT && !journal->failed && !journal->repeated) {
+        if (task->type == JOURNAL_COMMIT && !journal->failed) {
             journal_work(&task->job);
             journal->failed = task->result < 0;
         }
+        if (task->type == JOURNAL_COMMIT && journal->failed)
+            journal_lose(journal, task);
         journal_task_free(task);
     }
 }
 
-void journal_free(struct journal *journal)
+size_t journal_free(struct journal *journal)
 {
     if (!journal)
-        return;
+        return 0;
     journal->closing = true;
     net_worker_free(journal->worker);
+    /* One that waits to be tried again is the first in line: it may be that there is room now. */
+    if (journal->repeated) {
+        journal->repeated->next = journal->first;
+        journal->first = journal->repeated;
+        journal->repeated = NULL;
+    }
     journal_flush(journal);
+    size_t lost = journal->lost;
     net_deferred_free(journal->pump);
     net_timer_free(journal->pace);
     net_timer_free(journal->again);
-    if (journal->repeated)
-        journal_task_free(journal->repeated);
+    free(journal->told);
     free(journal);
+    return lost;
 }
 
 static struct journal_task *journal_append(struct journal *journal, enum journal_task_type type)

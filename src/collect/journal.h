@@ -21,8 +21,9 @@ struct journal_events {
     /* The state cannot be written: nothing of this or any later change is on record, no further
      * event comes. Called once. */
     void (*failed)(void *ctx, const struct err *err);
-    /* It cannot be written for now: tried again every second; and then it can be again (NULL).
-     * Only of a patient journal. */
+    /* It cannot be written for now: tried again every second. Called when that begins, changes, for
+     * each hour that it lasts, and when it can be written again (NULL). Only of a patient journal.
+     */
     void (*troubled)(void *ctx, const struct err *err);
 };
 
@@ -31,8 +32,10 @@ struct journal_events {
  * some times only. */
 struct journal *journal_new(struct net_loop *loop, struct state *state, bool patient,
                             const struct journal_events *events, void *ctx);
-/* Commits what was added, waits for it, then frees; owners hear nothing more. */
-void journal_free(struct journal *journal);
+/* Commits what was added, waits for it, then frees; owners hear nothing more. Returns how many
+ * mails were delivered, but could not be put on record: they will be delivered again. NULL does
+ * nothing. */
+size_t journal_free(struct journal *journal);
 /* Tests: at least so long from the beginning of a commit to that of the next, unless there is much
  * to commit or a load waits behind it. */
 void journal_set_interval(struct journal *journal, msec_t interval);

@@ -100,7 +100,8 @@ char *report_live(char *out, size_t cap, const struct collector *collector)
     char bytes[16], label[REPORT_LABEL];
     const char *broker;
     const char *troubled = sum.failing ? report_troubled(label, collector) : NULL;
-    snprintf(out, cap, "%s%zu of %zu mailboxes watched",
+    snprintf(out, cap, "%s%s%zu of %zu mailboxes watched",
+             collector_state_written(collector) ? "" : "the state cannot be written, ",
              collector_sink_up(collector, &broker) ? "" : "the broker is away, ", sum.watched,
              sum.count);
     if (sum.failing)
@@ -147,6 +148,8 @@ void report_summary(struct buf *out, const struct collector *collector,
     buf_printf(out, "in all %llu (%s) and %llu; ", (unsigned long long)sum.delivered,
                num_format_bytes(all, sizeof all, sum.bytes), (unsigned long long)sum.held);
     buf_printf(out, "%s is %s; ", broker, up ? "up" : "away");
+    if (!collector_state_written(collector))
+        buf_printf(out, "the state cannot be written; ");
     buf_printf(out, "%zu of %zu mailboxes watched, %zu failing", sum.watched, sum.count,
                sum.failing);
     report_name_failing(out, collector);

@@ -16,9 +16,11 @@
 struct fake {
     struct state state;
     char text[2000];
-    size_t largest; /* commit */
-    unsigned later; /* so many commits fail with ERR_RETRY_LATER … */
-    bool never;     /* … or all of them with ERR_GIVE_UP */
+    size_t largest;   /* commit */
+    unsigned later;   /* so many commits fail with ERR_RETRY_LATER … */
+    unsigned changes; /* … in another way after each so many of them; 0: all alike … */
+    bool quiet;       /* … which is not put down … */
+    bool never;       /* … or all of them with ERR_GIVE_UP */
 };
 
 static void fake_say(struct fake *fake, const char *format, ...)
@@ -41,8 +43,10 @@ static int fake_commit(struct state *state, const struct state_change *changes, 
         return err_set(err, ERR_GIVE_UP, "broken");
     if (fake->later) {
         fake->later--;
-        fake_say(fake, "full ");
-        return err_set(err, ERR_RETRY_LATER, "disk full");
+        if (!fake->quiet)
+            fake_say(fake, "full ");
+        unsigned kind = fake->changes ? fake->later / fake->changes : 0;
+        return err_set(err, ERR_RETRY_LATER, kind % 2 ? "disk full" : "disk away");
     }
     if (count > fake->largest)
         fake->largest = count;
@@ -244,18 +248,29 @@ static void test_end_commits_what_waits(void **state)
     assert_int_equal(fixture->committed, 1);
 }
 
-/* A later change never goes before one that failed. */
+/* A later change never goes before one that failed, which is tried once more. */
 static void test_end_commits_nothing_behind_a_failure(void **state)
 {
     struct fixture *fixture = *state;
-    journal_set_interval(fixture->journal, NEVER);
-    fixture->fake.later = 1;
-    add(fixture, 1, "a");
-    run_turn(fixture);
-    add(fixture, 2, "b");
-    journal_free(fixture->journal);
-    fixture->journal = NULL;
-    assert_string_equal(fixture->fake.text, "full ");
+    for (unsigned again = 0; again < 2; again++) {
+        journal_free(fixture->journal);
+        fixture->journal = journal_new(fixture->loop, &fixture->fake.state, true, &events, fixture);
+        journal_set_interval(fixture->journal, NEVER);
+        fixture->fake.text[0] = '\0';
+        fixture->fake.later = 1 + again;
+        fixture->troubled = 0;
+        add(fixture, 1, "a");
+        while (!fixture->troubled)
+            run_turn(fixture);
+        add(fixture, 2, "b");
+        journal_add(fixture->journal, fixture,
+                    &(struct state_change){.type = STATE_ADD_DELIVERED, .uid = 3});
+        /* That a mail was delivered and is not on record is not passed over in silence. */
+        assert_int_equal(journal_free(fixture->journal), again);
+        fixture->journal = NULL;
+        assert_string_equal(fixture->fake.text,
+                            again ? "full full " : "full commit 1=a; commit 2=b 3=-; ");
+    }
 }
 
 static void test_batches_are_bounded(void **state)
@@ -282,32 +297,55 @@ static void test_full_disk_is_repeated(void **state)
 struct hurry {
     struct net_loop *loop;
     struct net_timer *timer;
+    msec_t step;
 };
 
-/* Each turn of the loop takes a second. */
+/* Each turn of the loop takes `step`. */
 static void hurry(void *ctx)
 {
     struct hurry *hurry = ctx;
-    net_loop_skip(hurry->loop, 1000);
+    net_loop_skip(hurry->loop, hurry->step);
     net_timer_start(hurry->timer, 1);
 }
 
-static void test_a_patient_one_does_not_give_up(void **state)
+/* Lets a patient journal's commit fail so often, in another way at each `changes`. */
+static void run_patient(struct fixture *fixture, unsigned times, unsigned changes, msec_t step)
 {
-    struct fixture *fixture = *state;
-    struct hurry clock = {.loop = fixture->loop};
+    struct hurry clock = {.loop = fixture->loop, .step = step};
     journal_free(fixture->journal);
     fixture->journal = journal_new(fixture->loop, &fixture->fake.state, true, &events, fixture);
     clock.timer = net_timer_new(fixture->loop, hurry, &clock);
     net_timer_start(clock.timer, 1);
-    fixture->fake.later = 12;
+    fixture->fake.later = times;
+    fixture->fake.quiet = true;
+    fixture->fake.changes = changes;
     add(fixture, 1, "a");
     run(fixture, 1);
     net_timer_free(clock.timer);
     assert_int_equal(fixture->committed, 1);
     assert_int_equal(fixture->failed, 0);
-    assert_int_equal(fixture->troubled, 1);
     assert_int_equal(fixture->mended, 1);
+}
+
+static void test_a_patient_one_does_not_give_up(void **state)
+{
+    struct fixture *fixture = *state;
+    run_patient(fixture, 12, 0, 100);
+    assert_int_equal(fixture->troubled, 1);
+}
+
+static void test_trouble_that_changes_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    run_patient(fixture, 12, 5, 100); /* two, five, five */
+    assert_int_equal(fixture->troubled, 3);
+}
+
+static void test_trouble_that_lasts_is_told_every_hour(void **state)
+{
+    struct fixture *fixture = *state;
+    run_patient(fixture, 7, 0, 3600 * 1000);
+    assert_int_equal(fixture->troubled, 7);
 }
 
 static void test_failure_for_good(void **state)
@@ -333,6 +371,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_batches_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk_is_repeated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_patient_one_does_not_give_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_trouble_that_changes_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_trouble_that_lasts_is_told_every_hour, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_failure_for_good, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

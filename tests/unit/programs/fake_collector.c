@@ -20,6 +20,11 @@ struct collect_counts collector_gone(const struct collector *collector)
     return collector->gone;
 }
 
+bool collector_state_written(const struct collector *collector)
+{
+    return !collector->state_bad;
+}
+
 bool collector_sink_up(const struct collector *collector, const char **ret_describe)
 {
     *ret_describe = "hpfeeds h:10000, confirmed by sent";

@@ -14,6 +14,7 @@ struct collector {
     size_t count;
     struct collect_counts gone;
     bool sink_up;
+    bool state_bad;
 };
 
 #endif

@@ -61,6 +61,11 @@ static void test_live(void **state)
     assert_string_equal(report_live(line, sizeof line, &fleet),
                         "the broker is away, 2 of 6 mailboxes watched, 4 failing, 54 mails, "
                         "6.0 MB, 6 held, trouble with b@h");
+    fleet.state_bad = true;
+    assert_string_equal(report_live(line, 80, &fleet),
+                        "the state cannot be written, the broker is away, 2 of 6 mailboxes "
+                        "watched, 4 fa");
+    fleet.state_bad = false;
     fleet.count = 0;
     fleet.sink_up = true;
     assert_string_equal(report_live(line, sizeof line, &fleet),
@@ -81,6 +86,10 @@ static void test_summary(void **state)
                         "in the last 60 min 4 mails (1.0 MB) delivered and 0 held, in all 54 "
                         "(6.0 MB) and 6; hpfeeds h:10000, confirmed by sent is up; 6 of 6 "
                         "mailboxes watched, 0 failing");
+    buf_clear(&line);
+    fleet.state_bad = true;
+    report_summary(&line, &fleet, &before, 3600000);
+    assert_non_null(strstr(buf_cstr(&line), " is up; the state cannot be written; 6 of 6 "));
     fleet = report_ill_fleet();
     buf_clear(&line);
     fleet.gone = (struct collect_counts){.delivered = 50, .bytes = 5000000, .held = 6};
