@@ -2,12 +2,14 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/mem.h"
 #include "net/loop_impl.h"
 #include "net/resolve.h"
+#include "net/socket.h"
 
 enum {
     NET_REST_LEAST = 2 * 1024, /* less is an answer, not a flow */
@@ -96,8 +98,11 @@ struct net_loop *net_loop_new(void)
 {
     struct net_loop *loop = mem_new(struct net_loop);
     signal(SIGPIPE, SIG_IGN);
-    if (uv_loop_init(&loop->uv))
+    int failed = uv_loop_init(&loop->uv);
+    if (failed) {
+        fprintf(stderr, "cannot begin: %s\n", net_errno_text(-failed));
         abort();
+    }
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         loop->phases[i].next = loop->phases[i].prev = &loop->phases[i];
     uv_idle_init(&loop->uv, &loop->idle);

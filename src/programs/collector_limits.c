@@ -10,17 +10,27 @@
 #include "base/text.h"
 
 enum {
+    LIMITS_LEAST_FILES = 20,
     LIMITS_OTHER_FILES = 64, /* broker, state, log, and what is open for a moment */
     LIMITS_HOST_SHOWN = 200,
 };
 
-void limits_raise(void)
+int limits_raise(struct err *err)
 {
     struct rlimit limit;
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return 0;
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    if (limit.rlim_cur < LIMITS_LEAST_FILES)
+        return err_set(
+            err, ERR_GIVE_UP,
+            "too many open files: only %llu are allowed, and one mailbox takes %d: raise "
+            "the limit (`ulimit -Hn`)",
+            (unsigned long long)limit.rlim_cur, LIMITS_LEAST_FILES);
+    return 0;
 }
 
 /* Of one mailbox, at most: a connection for each folder. */

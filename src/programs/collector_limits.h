@@ -3,11 +3,12 @@
 #ifndef PROGRAMS_COLLECTOR_LIMITS_H
 #define PROGRAMS_COLLECTOR_LIMITS_H
 
+#include "base/err.h"
 #include "conf/conf.h"
 
 /* As many files may be open as the system lets us: each connection takes one, and the usual soft
- * limit is 1,024. */
-void limits_raise(void);
+ * limit is 1,024. Fails where that are too few to begin with. */
+int limits_raise(struct err *err);
 /* Warns, and says what to do, where continuous collecting wants more connections than there can
  * be. */
 void limits_check(const struct conf *conf);

@@ -299,7 +299,8 @@ static int program_open_state(struct program *program, struct err *err)
 /* All that there has to be before anything is contacted. Returns an exit code. */
 static int program_prepare(struct program *program, struct err *err)
 {
-    limits_raise();
+    if (limits_raise(err) < 0)
+        return EXIT_SOME_FAILED;
     program->loop = net_loop_new();
     net_loop_set_rest(program->loop, PROGRAM_REST);
     program->tls = tls_store_new(NULL);

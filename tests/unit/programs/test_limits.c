@@ -59,7 +59,7 @@ static void test_raise(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = 100;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    limits_raise();
+    assert_int_equal(limits_raise(NULL), 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(limit.rlim_cur, limit.rlim_max);
 }
