@@ -14,7 +14,9 @@ from peers.process import collector
 class Run:
     """One run, that goes on while the test does."""
 
-    def __init__(self, directory, feed, mailboxes, *options, env=None, stderr=subprocess.PIPE):
+    def __init__(self, directory, feed, mailboxes, *options, env=None, stderr=subprocess.PIPE,
+                 before=None):
+        """`before` is called in its process before the program is."""
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.configure(feed, mailboxes)
@@ -23,7 +25,7 @@ class Run:
             [*collector(), "-f", str(self.directory / "feed.yml"),
              "-m", str(self.directory / "mailboxes.yml"), "-s", str(self.state), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
-            env={**os.environ, **(env or {})})
+            env={**os.environ, **(env or {})}, preexec_fn=before)
         self.code = self.out = self.err = None
 
     def configure(self, feed=None, mailboxes=None):
