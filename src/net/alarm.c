@@ -98,9 +98,11 @@ void net_alarms_arm(struct net_loop *loop)
     msec_t now = net_loop_now(loop);
     if (!alarms->root || (loop->driven && alarms->root->key > now)) {
         uv_timer_stop(&alarms->timer);
+        alarms->wake_at = 0;
         return;
     }
     msec_t after = alarms->root->key > now ? alarms->root->key - now : 0;
+    alarms->wake_at = uv_now(&loop->uv) + after;
     if (!uv_is_active((uv_handle_t *)&alarms->timer) ||
         uv_timer_get_due_in(&alarms->timer) != after)
         uv_timer_start(&alarms->timer, net_alarms_woken, after, 0);

@@ -12,6 +12,7 @@
 #include "net/socket.h"
 
 enum {
+    NET_LATE = 1000,           /* ms that an alarm is late when something was wrong */
     NET_REST_LEAST = 2 * 1024, /* less is an answer, not a flow */
     NET_REST_MOST = 64 * 1024, /* so much at a time is worth its turn */
 };
@@ -77,12 +78,22 @@ static void net_loop_rest(struct net_loop *loop)
     loop->rests++;
 }
 
+/* Who was stopped, or starved, for a while has answers to read that came in time: it looks at the
+ * sockets first, once, before their deadlines end them. */
+static bool net_loop_is_late(const struct net_loop *loop)
+{
+    uint64_t wake_at = loop->alarms.wake_at;
+    return !loop->was_late && wake_at && uv_now(&loop->uv) > wake_at + NET_LATE;
+}
+
 /* Before the loop waits. */
 static void net_loop_turn(uv_prepare_t *prepare)
 {
     struct net_loop *loop = prepare->data;
     bool empty = true;
-    net_alarms_run(loop);
+    loop->was_late = net_loop_is_late(loop);
+    if (!loop->was_late)
+        net_alarms_run(loop);
     for (int i = 0; i < NET_PHASE_COUNT; i++)
         net_loop_run_phase(loop, &loop->phases[i]);
     for (int i = 0; i < NET_PHASE_COUNT; i++)

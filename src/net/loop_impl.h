@@ -19,7 +19,8 @@ struct net_resolver;
 struct net_alarms {
     struct net_alarm *root; /* the first to come; NULL: none is set */
     uint64_t order;         /* that of the last one set */
-    uv_timer_t timer;       /* wakes the loop for the first */
+    uv_timer_t timer;       /* wakes the loop for the first … */
+    uint64_t wake_at;       /* … at this time of libuv's; 0: never */
 };
 
 struct net_loop {
@@ -27,6 +28,7 @@ struct net_loop {
     msec_t skipped; /* how far our clock is ahead of libuv's … */
     bool driven;    /* … or our clock itself: libuv's has no say in it */
     bool stirred;   /* something was called in this turn */
+    bool was_late;  /* this turn's alarms wait for the next */
     struct net_alarms alarms;
     size_t outside;       /* jobs beside the loop */
     uv_prepare_t prepare; /* runs the phases before the loop waits */

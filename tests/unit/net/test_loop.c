@@ -59,6 +59,63 @@ static void test_timers_fire_once_in_order(void **state)
     net_loop_free(log.loop);
 }
 
+struct stop {
+    struct log *log;
+    int ends[2][2]; /* of two pipes */
+    struct net_watch *watches[2];
+    struct net_timer *deadline;
+};
+
+static void stop_deadline(void *ctx)
+{
+    struct stop *stop = ctx;
+    log_add(stop->log, 'd');
+    net_loop_stop(stop->log->loop);
+}
+
+/* As if the process was stopped: when it goes on, an answer has come, and its deadline is over. */
+static void stop_happens(void *ctx)
+{
+    struct stop *stop = ctx;
+    char byte;
+    assert_int_equal(read(stop->ends[0][0], &byte, 1), 1);
+    log_add(stop->log, 's');
+    usleep(1200 * 1000);
+    assert_int_equal(write(stop->ends[1][1], "x", 1), 1);
+}
+
+static void stop_answer(void *ctx)
+{
+    struct stop *stop = ctx;
+    char byte;
+    assert_int_equal(read(stop->ends[1][0], &byte, 1), 1);
+    log_add(stop->log, 'a');
+}
+
+static void test_answers_come_before_deadlines(void **state)
+{
+    (void)state;
+    struct log log = {.loop = net_loop_new()};
+    struct stop stop = {.log = &log};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pipe(stop.ends[i]), 0);
+        stop.watches[i] =
+            net_watch_new(log.loop, stop.ends[i][0], i ? stop_answer : stop_happens, &stop);
+    }
+    stop.deadline = net_timer_new(log.loop, stop_deadline, &stop);
+    net_timer_start(stop.deadline, 100);
+    assert_int_equal(write(stop.ends[0][1], "x", 1), 1);
+    net_loop_run(log.loop);
+    assert_string_equal(log.text, "sad");
+    for (int i = 0; i < 2; i++) {
+        net_watch_free(stop.watches[i]);
+        close(stop.ends[i][0]);
+        close(stop.ends[i][1]);
+    }
+    net_timer_free(stop.deadline);
+    net_loop_free(log.loop);
+}
+
 static void log_free_timer(void *ctx)
 {
     struct log *log = ctx;
@@ -265,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers_fire_once_in_order),
+        cmocka_unit_test(test_answers_come_before_deadlines),
         cmocka_unit_test(test_timer_freed_in_its_callback),
         cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_deferred_freed_in_its_callback),
