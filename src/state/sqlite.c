@@ -118,6 +118,12 @@ static void state_sqlite_bind_text(sqlite3_stmt *stmt, int index, const char *te
         sqlite3_bind_null(stmt, index);
 }
 
+static int state_sqlite_bad_row(struct state_sqlite *sqlite, struct err *err)
+{
+    return state_db_damaged(err, sqlite3_db_filename(sqlite->db, "main"),
+                            "a row that no collector writes");
+}
+
 /* The folder as it was loaded or as the database has it; a new one when neither. */
 static int state_sqlite_find(struct state_sqlite *sqlite, const char *account, const char *name,
                              uint32_t uidvalidity, struct state_sqlite_folder **ret_folder,
@@ -138,15 +144,17 @@ static int state_sqlite_find(struct state_sqlite *sqlite, const char *account, c
         sqlite3_reset(stmt);
         return -1;
     }
+    int64_t row = sqlite3_column_int64(stmt, 0);
+    int64_t known = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 1) : uidvalidity;
+    int64_t generation = sqlite3_column_int64(stmt, 2);
+    sqlite3_reset(stmt);
+    if (row < 0 || known < 0 || known > UINT32_MAX || generation < 0 || generation > INT32_MAX)
+        return state_sqlite_bad_row(sqlite, err);
     struct state_sqlite_folder *folder = (struct state_sqlite_folder *)state_table_add(
         &sqlite->folders, account, name, sizeof *folder);
-    folder->entry.uidvalidity = uidvalidity;
-    if (rc == SQLITE_ROW) {
-        folder->row = sqlite3_column_int64(stmt, 0);
-        folder->entry.uidvalidity = (uint32_t)sqlite3_column_int64(stmt, 1);
-        folder->generation = sqlite3_column_int64(stmt, 2);
-    }
-    sqlite3_reset(stmt);
+    folder->row = row;
+    folder->entry.uidvalidity = (uint32_t)known;
+    folder->generation = generation;
     *ret_folder = folder;
     return 0;
 }
@@ -186,29 +194,27 @@ static int state_sqlite_turn(struct state_sqlite *sqlite, struct state_sqlite_fo
     return 0;
 }
 
-static int state_sqlite_bad_row(struct state_sqlite *sqlite, struct err *err)
-{
-    return state_db_damaged(err, sqlite3_db_filename(sqlite->db, "main"),
-                            "a row that no collector writes");
-}
-
 static int state_sqlite_get_mails(struct state_sqlite *sqlite, int64_t row, uint32_t first_uid,
                                   struct state_folder_builder *builder, struct err *err)
 {
     sqlite3_stmt *stmt = sqlite->stmts[SQL_GET_MAILS];
     sqlite3_bind_int64(stmt, 1, row);
     sqlite3_bind_int64(stmt, 2, first_uid);
+    int64_t last = (int64_t)first_uid - 1;
     int rc, result = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        int64_t uid = sqlite3_column_int64(stmt, 0);
         struct state_mail mail = {
-            .uid = (uint32_t)sqlite3_column_int64(stmt, 0),
+            .uid = (uint32_t)uid,
             .kind = (enum state_kind)sqlite3_column_int(stmt, 1),
             .note = (const char *)sqlite3_column_text(stmt, 3),
             .limit = (const char *)sqlite3_column_text(stmt, 4),
         };
         const void *sha256 = sqlite3_column_blob(stmt, 2);
-        if (sqlite3_column_bytes(stmt, 2) != STATE_SHA256 || mail.kind > STATE_HELD)
+        if (uid <= last || uid > UINT32_MAX || mail.kind > STATE_HELD ||
+            sqlite3_column_bytes(stmt, 2) != STATE_SHA256)
             break;
+        last = uid;
         memcpy(mail.sha256, sha256, STATE_SHA256);
         state_folder_add_mail(builder, &mail);
     }

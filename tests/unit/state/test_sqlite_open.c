@@ -487,6 +487,11 @@ static void test_strange_rows(void **state)
         "UPDATE mail SET kind = 2",
         "UPDATE mail SET kind = -1",
         "INSERT INTO old VALUES (1, x'00', 0)",
+        "UPDATE mail SET uid = 5000000000",
+        "UPDATE folder SET uidvalidity = -1",
+        "UPDATE folder SET uidvalidity = 5000000000",
+        "UPDATE folder SET generation = -1",
+        "UPDATE folder SET generation = 9223372036854775807",
     };
     const struct scratch *scratch = *state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
