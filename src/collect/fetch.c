@@ -168,6 +168,9 @@ static void fetch_begin_body(struct fetch *fetch, size_t reserved)
         fetch->encoder =
             payload_encoder_new(env->settings.payload, env->sink->headroom, env->sink->max_payload);
     payload_encoder_begin(fetch->encoder, fetch->announced);
+    /* What is kept of it would be over what is reserved, and keep others out. */
+    if (fetch->announced > env->sink->max_payload)
+        payload_encoder_keep_nothing(fetch->encoder);
 }
 
 static void fetch_granted(struct budget_waiter *waiter)

@@ -132,12 +132,17 @@ static uint64_t payload_encoder_size(const struct payload_encoder *encoder)
     return size + PAYLOAD_END_SIZE;
 }
 
+void payload_encoder_keep_nothing(struct payload_encoder *encoder)
+{
+    encoder->too_large = true;
+    payload_encoder_drop(encoder);
+}
+
 static void payload_encoder_check_size(struct payload_encoder *encoder)
 {
     if (encoder->too_large || payload_encoder_size(encoder) <= encoder->max_payload)
         return;
-    encoder->too_large = true;
-    payload_encoder_drop(encoder);
+    payload_encoder_keep_nothing(encoder);
 }
 
 /* base64 is needed after all: the bytes of the mail that are gone already are what the first

@@ -46,6 +46,8 @@ void payload_encoder_free(struct payload_encoder *encoder);
  * bytes, only a hint for the first allocation, which serves the usual mail whole, and is never more
  * than the limit. */
 void payload_encoder_begin(struct payload_encoder *encoder, uint64_t expected);
+/* The mail in hand is known to be too large: nothing more of it is kept, what is was dropped. */
+void payload_encoder_keep_nothing(struct payload_encoder *encoder);
 void payload_encoder_add(struct payload_encoder *encoder, const uint8_t *data, size_t len);
 /* Memory held for the mail in hand. */
 size_t payload_encoder_held(const struct payload_encoder *encoder);

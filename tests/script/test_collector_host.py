@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -264,6 +265,49 @@ def test_too_few_descriptors_at_the_start(imap, hpfeeds, tmp_path):
         assert result.code == 0 or "too many open files" in result.err.lower(), (count, result)
         assert result.code in (0, 1, 75, 78), (count, result)
     assert result.code == 0 and marked(server) == {1}, result
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_memory_stays_in_its_budget(imap, hpfeeds, start, monkeypatch):
+    """Twelve servers with four mails of 700 kB each, twice as many that announce a gigabyte and begin
+    with it, and a broker that reads nothing for a while: 34 MB and 24 GB want to come, 8 MiB may."""
+    # What is freed is given back under AddressSanitizer, too.
+    options = os.environ.get("ASAN_OPTIONS", "")
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:quarantine_size_mb=1".lstrip(":"))
+    reading = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def endless(s, mail, seq):
+        s.send(f"* {seq} FETCH (UID {mail.uid} BODY[] {{1000000000}}\r\n", b"x" * 500000)
+        begun.release()
+        s.silence()
+
+    def publish(link, message):
+        reading.wait(60)
+        return False
+    hpfeeds.publish = lambda link, message: bool(hpfeeds.mails) and publish(link, message)
+    good = [imap(spam(4, 700000, f"good{number}"), name=f"good{number}") for number in range(12)]
+    bad = [imap([b"x"], name=f"bad{number}") for number in range(24)]
+    for server in bad:
+        server.inbox.mail(1).answer = endless
+        server.inbox.mail(1).size = 1000
+    collector = start(hpfeeds.feed(max_frame="1MiB"),
+                      {"limits": {"memory_budget": "8MiB"},
+                       "mailboxes": [server.mailbox() for server in [*bad, *good]]},
+                      "-c")
+    for _ in bad:
+        assert begun.acquire(timeout=60)
+    hpfeeds.wait_for(lambda: hpfeeds.mails)
+    reading.set()
+    for server in good:
+        all_marked(server)
+    assert collector.memory() < 56 << 20, collector.memory()
+    collector.kill(signal.SIGTERM)
+    collector.wait()
+    assert collector.code == 0 and len(hpfeeds.mails) == 48, collector
+    assert max(hpfeeds.bodies().values()) == 1
 
 
 # --- clocks and pauses --------------------------------------------------------------------------

@@ -257,6 +257,34 @@ static void test_announced_size(void **state)
     payload_encoder_free(encoder);
 }
 
+static void test_known_to_be_too_large(void **state)
+{
+    (void)state;
+    uint8_t mail[1000];
+    memset(mail, 'x', sizeof mail);
+    mail[500] = 0xFF;
+    struct encoded whole;
+    for (int format = 0; format < 2; format++) {
+        struct payload_encoder *encoder =
+            payload_encoder_new(format ? PAYLOAD_RAW : PAYLOAD_JSON, HEADROOM, UNLIMITED);
+        whole = encode(encoder, (const char *)mail, sizeof mail, 0, sizeof mail);
+        struct encoded got = {0};
+        payload_encoder_begin(encoder, sizeof mail);
+        payload_encoder_add(encoder, mail, 400);
+        payload_encoder_keep_nothing(encoder);
+        assert_int_equal(payload_encoder_held(encoder), 0);
+        payload_encoder_add(encoder, mail + 400, sizeof mail - 400);
+        assert_int_equal(payload_encoder_held(encoder), 0);
+        payload_encoder_finish(encoder, &got.frame, &got.result);
+        assert_true(got.result.too_large);
+        assert_int_equal(got.frame.len, 0);
+        assert_int_equal(got.result.payload_size, whole.result.payload_size);
+        assert_memory_equal(got.result.sha256, whole.result.sha256, PAYLOAD_SHA256);
+        buf_release(&whole.frame);
+        payload_encoder_free(encoder);
+    }
+}
+
 /* The right announcement: the memory is there at once and is what is handed over. */
 static void test_one_allocation(void **state)
 {
@@ -304,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_too_large_holds_nothing),
         cmocka_unit_test(test_announced_size),
+        cmocka_unit_test(test_known_to_be_too_large),
         cmocka_unit_test(test_one_allocation),
         cmocka_unit_test(test_begin_drops_the_one_before),
     };
