@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 
-from peers.process import collector
+from peers.process import collector, memory
 
 
 class Run:
@@ -54,8 +54,7 @@ class Run:
 
     def memory(self):
         """The most memory it ever had, in bytes."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        return memory(self.process.pid)
 
     def row(self, label):
         """The cells of a row of the table at the end: new, delivered, held, result."""

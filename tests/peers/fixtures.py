@@ -20,6 +20,11 @@ def once(bodies):
     return collections.Counter({body: 1 for body in bodies})
 
 
+def plain(text):
+    """Nothing in it moves a terminal's cursor, or what is shown behind it."""
+    return all(char.isprintable() or char == "\n" for char in text)
+
+
 @pytest.fixture
 def hpfeeds():
     """A scripted broker."""

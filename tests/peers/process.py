@@ -46,6 +46,12 @@ def free_port():
             return port
 
 
+def memory(pid):
+    """The most memory that a process ever had, in bytes."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def wait_for_port(port, process=None, log=None, seconds=30):
     """Returns when something accepts connections there; raises when `process` ended first."""
     deadline = time.monotonic() + seconds

@@ -23,6 +23,11 @@ DEFAULT = object()
 PATIENCE = 60
 
 
+def without(*capabilities):
+    """What a good server announces, but for these."""
+    return " ".join(word for word in CAPABILITIES.split() if word not in capabilities)
+
+
 class Over(Exception):
     """The connection is at its end."""
 
@@ -503,6 +508,10 @@ class Server:
 
     def names(self):
         return [command.name for command in self.commands]
+
+    def logins(self):
+        """The commands that would log in."""
+        return [name for name in self.names() if name in ("LOGIN", "AUTHENTICATE")]
 
     def forget(self):
         """Forgets what clients sent until now."""

@@ -4,7 +4,6 @@ against hpfeeds-broker.
 What is asserted: no mail is marked or taken for delivered, the most memory a process had, what the
 user is told and that it cannot move a terminal's cursor, and that others are served all along.
 tests/script/test_broker.py has the frames that are broken; docs/security.md has the list."""
-import pathlib
 import select
 import socket
 import struct
@@ -12,23 +11,14 @@ import struct
 import pytest
 
 from peers.collector import Run
-from peers.fixtures import hpfeeds, imap, once, real_memory, spam, start  # noqa: F401
+from peers.fixtures import hpfeeds, imap, once, plain, real_memory, spam, start  # noqa: F401
 from peers.fixtures import start_broker  # noqa: F401
 from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber
+from peers.process import memory
 from peers.scripted_broker import CHANNEL, IDENT, Broker, Over, frame, string
 from peers.scripted_imap import Server
 
 MEMORY = 64 << 20  # of the whole process, under AddressSanitizer too
-
-
-def plain(text):
-    return all(char.isprintable() or char == "\n" for char in text)
-
-
-def memory(process):
-    """The most it ever had, in bytes."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def announced(length, opcode=PUBLISH, body=b""):
@@ -221,7 +211,7 @@ def test_strangers_get_nowhere(start_broker, real_memory):
         stranger.send(data)
         assert stranger.is_over(), name
     assert_served(broker)
-    assert memory(broker.process.popen) < MEMORY
+    assert memory(broker.process.popen.pid) < MEMORY
     assert plain(broker.process.text())
 
 
@@ -255,7 +245,7 @@ def test_frames_that_are_begun_take_no_memory(start_broker, real_memory):
         clients.append(Client(broker.port, "writer", "writersecret"))
         clients[-1].socket.sendall(announced(10 << 20, PUBLISH, string("writer")))
     assert_served(broker)
-    assert memory(broker.process.popen) < MEMORY
+    assert memory(broker.process.popen.pid) < MEMORY
     for client in clients:
         client.close()
 
@@ -267,7 +257,7 @@ def test_thousands_of_connections(start_broker, real_memory):
     for _ in range(3000):
         strangers.append(Stranger(broker.port))
     assert_served(broker)
-    assert memory(broker.process.popen) < MEMORY
+    assert memory(broker.process.popen.pid) < MEMORY
     for stranger in strangers:
         stranger.socket.close()
     assert_served(broker)
@@ -283,7 +273,7 @@ def test_a_flood_for_whom_does_not_read(start_broker, real_memory):
         for writer in writers:
             writer.publish("spam.mails", b"%06d" % number + bytes(100000))
         assert [reader.next()[:6] for _ in writers] == [b"%06d" % number] * 2
-    assert memory(broker.process.popen) < MEMORY + (32 << 20)
+    assert memory(broker.process.popen.pid) < MEMORY + (32 << 20)
     assert "reader" in broker.process.text()
     assert_served(broker)
     for client in [deaf, reader, *writers]:
@@ -293,13 +283,13 @@ def test_a_flood_for_whom_does_not_read(start_broker, real_memory):
 def test_subscribing_again_and_again_takes_no_memory(start_broker, real_memory):
     broker = start_broker()
     client = Subscriber(broker.port, "reader", "readersecret", [])
-    before = memory(broker.process.popen)
+    before = memory(broker.process.popen.pid)
     both = frame(SUBSCRIBE, string("reader"), b"spam.mails") * 3 + \
         frame(5, string("reader"), b"spam.mails")
     for _ in range(100):
         client.socket.sendall(both * 500)
     client.assert_silent()
-    assert memory(broker.process.popen) - before < 4 << 20
+    assert memory(broker.process.popen.pid) - before < 4 << 20
     client.close()
 
 

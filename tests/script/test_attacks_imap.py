@@ -12,23 +12,10 @@ import ssl
 
 import pytest
 
-from peers.fixtures import hpfeeds, imap, once, real_memory, run, spam, start  # noqa: F401
-from peers.scripted_imap import CAPABILITIES, DEFAULT, Folder
+from peers.fixtures import hpfeeds, imap, once, plain, real_memory, run, spam, start  # noqa: F401
+from peers.scripted_imap import DEFAULT, Folder
 
 MEMORY = 64 << 20  # of the whole process, under AddressSanitizer too
-
-
-def without(*capabilities):
-    return " ".join(word for word in CAPABILITIES.split() if word not in capabilities)
-
-
-def logins(server):
-    return [name for name in server.names() if name in ("LOGIN", "AUTHENTICATE")]
-
-
-def plain(text):
-    """Nothing in it moves a terminal's cursor, or what is shown behind it."""
-    return all(char.isprintable() or char == "\n" for char in text)
 
 
 def then_well(hpfeeds, run, servers, **more):
@@ -113,7 +100,7 @@ def test_no_password_leaves_without_tls(imap, hpfeeds, run, certs):
     assert result.code == 1 and result.row("good")[3] == "ok", result
     assert hpfeeds.bodies() == once(spam(2, who="good"))
     for (name, (_, words)), server in zip(BEFORE_TLS.items(), servers):
-        assert not logins(server) and not server.saw_secret(), name
+        assert not server.logins() and not server.saw_secret(), name
         assert words in result.row(server.name)[3] != "ok", (name, result)
     assert good.saw_secret()  # what would be seen, is seen
 
@@ -126,7 +113,7 @@ def test_capabilities_from_before_tls_are_forgotten(imap, hpfeeds, run, certs, c
     server.greeting = lambda s: s.send(OFFER)
     server.on("STARTTLS", lambda s, c: go_on(s, c, code=code))
     result = run(hpfeeds.feed(), [server.mailbox(tls_ca=str(certs.ca))])
-    assert result.code == 1 and not logins(server), result
+    assert result.code == 1 and not server.logins(), result
     assert "LOGIN is disabled" in result.row("trap")[3]
 
 

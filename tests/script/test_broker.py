@@ -2,7 +2,6 @@
 import hashlib
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -14,7 +13,7 @@ import pytest
 
 from peers.fixtures import start_broker as start  # noqa: F401
 from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber
-from peers.process import program
+from peers.process import memory, program
 
 UNSUBSCRIBE = 5
 
@@ -334,17 +333,13 @@ def test_small_frames_take_little_more_than_they_are(start, monkeypatch):
     subscriber = Subscriber(broker.port, "reader", "readersecret", ["spam.mails", "spam.copy"])
     writer = Client(broker.port, "writer", "writersecret")
 
-    def memory():
-        status = pathlib.Path(f"/proc/{broker.process.popen.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-    before = memory()
+    before = memory(broker.process.popen.pid)
     # In turn, so that no two of them go on together, as one piece.
     frames = 100 * (publish("writer", "spam.mails", b"x") + publish("writer", "spam.copy", b"y"))
     for _ in range(3000):
         writer.socket.sendall(frames)
     assert half_close(writer) is None  # all of it is taken, and none is read
-    assert memory() - before < 40 << 20, (before, memory())
+    assert memory(broker.process.popen.pid) - before < 40 << 20
     with subscriber.socket.makefile("rb") as stream:
         assert all(stream.read(len(frames)) == frames for _ in range(3000))
     subscriber.close()

@@ -10,7 +10,7 @@ import pytest
 
 from peers.fixtures import hpfeeds, imap, run, spam, start  # noqa: F401
 from peers.scripted_broker import CHANNEL
-from peers.scripted_imap import CAPABILITIES, DEFAULT, Folder, Over
+from peers.scripted_imap import CAPABILITIES, DEFAULT, Folder, Over, without
 
 COUNT = 400
 LAST = 2 * COUNT - 1
@@ -200,10 +200,6 @@ def test_delivered_but_not_marked_is_only_marked(imap, hpfeeds, start, run):
     assert not server.sent("UID FETCH") and not hpfeeds.mails
     assert server.sent("UID STORE") == ["1:30 +FLAGS.SILENT (\\Seen)"]
     assert all(flags == {"\\Seen"} for flags in server.inbox.flags().values())
-
-
-def without(*capabilities):
-    return " ".join(word for word in CAPABILITIES.split() if word not in capabilities)
 
 
 LEAVING = [

@@ -8,12 +8,8 @@ import threading
 
 import pytest
 
-from peers.fixtures import hpfeeds, imap, once, real_memory, run, spam, start  # noqa: F401
-from peers.scripted_imap import CAPABILITIES, DEFAULT, Folder, Mail, format_set
-
-
-def without(*capabilities):
-    return " ".join(word for word in CAPABILITIES.split() if word not in capabilities)
+from peers.fixtures import hpfeeds, imap, once, plain, real_memory, run, spam, start  # noqa: F401
+from peers.scripted_imap import DEFAULT, Folder, Mail, format_set, without
 
 
 def is_body(command):
@@ -22,11 +18,6 @@ def is_body(command):
 
 def asks_deleted(command):
     return command.args.endswith(b"DELETED")
-
-
-def plain(text):
-    """Nothing in it moves a terminal's cursor, or what is shown behind it."""
-    return all(char.isprintable() or char == "\n" for char in text)
 
 
 # --- bodies that nobody asked for ----------------------------------------------------------------

@@ -5,11 +5,7 @@ code, and what the user is told."""
 import pytest
 
 from peers.fixtures import hpfeeds, imap, once, run, spam, start  # noqa: F401
-from peers.scripted_imap import CAPABILITIES, DEFAULT, PASSWORD, Folder
-
-
-def without(*capabilities):
-    return " ".join(word for word in CAPABILITIES.split() if word not in capabilities)
+from peers.scripted_imap import CAPABILITIES, DEFAULT, PASSWORD, Folder, without
 
 
 def body_fetches(server):
@@ -441,10 +437,6 @@ def test_a_copy_is_not_made_twice(imap, hpfeeds, run):
 # --- logging in ---------------------------------------------------------------------------------
 
 
-def logins(server):
-    return [name for name in server.names() if name in ("LOGIN", "AUTHENTICATE")]
-
-
 def refuse_login(server, words, status="NO"):
     for name in ("LOGIN", "AUTHENTICATE"):
         server.on(name, lambda s, c: s.send(f"{c.tag} {status} {words}\r\n"))
@@ -467,7 +459,7 @@ def test_a_passing_refusal_is_not_a_wrong_password(imap, hpfeeds, run):
     assert result.code == 1 and "check username and password" not in result.out, result
     for server, words in zip(servers, PASSING):
         assert words.split("] ")[1] in result.row(server.name)[3]
-        assert len(logins(server)) == 3  # bounded
+        assert len(server.logins()) == 3  # bounded
     assert hpfeeds.bodies() == once(spam(2)) and result.row("once")[3] == "ok"
 
 
@@ -479,7 +471,7 @@ def test_a_server_that_asks_to_wait_is_left_alone(imap, hpfeeds, run, status):
     result = run(hpfeeds.feed(), [server.mailbox()])
     assert result.code == 1 and "throttled" in result.row("trap")[3], result
     assert "password" not in result.row("trap")[3]
-    assert len(logins(server)) == 1
+    assert len(server.logins()) == 1
 
 
 @pytest.mark.parametrize("words", [
@@ -492,7 +484,7 @@ def test_a_wrong_password_is_tried_once(imap, hpfeeds, run, words):
     result = run(hpfeeds.feed(), [server.mailbox(), good.mailbox()])
     assert result.code == 1 and "password" in result.row("trap")[3], result
     assert words.split("] ")[-1] in result.row("trap")[3]
-    assert len(logins(server)) == 1 and server.connections == 1
+    assert len(server.logins()) == 1 and server.connections == 1
     assert result.row("good")[3] == "ok" and hpfeeds.bodies() == once(spam(3, who="good"))
 
 
