@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,4 +68,11 @@ void mem_free_secret(char *secret)
     if (secret)
         mem_wipe(secret, strlen(secret));
     free(secret);
+}
+
+void mem_free_wiped(void *ptr)
+{
+    if (ptr)
+        mem_wipe(ptr, malloc_usable_size(ptr));
+    free(ptr);
 }

@@ -23,6 +23,10 @@ void mem_wipe(void *ptr, size_t len);
 /* mem_wipe() over the string, then free(). NULL does nothing. */
 void mem_free_secret(char *secret);
 
+/* free() that wipes all of the allocation first: for libraries that take an allocator and would
+ * leave secrets behind. NULL does nothing. */
+void mem_free_wiped(void *ptr);
+
 /* A zeroed struct: struct x *x = mem_new(struct x); */
 #define mem_new(type) ((type *)mem_zalloc(sizeof(type)))
 

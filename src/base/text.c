@@ -158,6 +158,15 @@ const char *text_nearest(const char *word, const char *const *candidates)
     return nearest;
 }
 
+void text_strike(void *text, size_t len, const void *secret, size_t secret_len)
+{
+    uint8_t *at = text, *end = at + len;
+    while (secret_len && (at = memmem(at, (size_t)(end - at), secret, secret_len))) {
+        memset(at, '*', secret_len);
+        at += secret_len;
+    }
+}
+
 bool text_says_same(const char *a, const char *b)
 {
     for (size_t i = 0; i < 60; i++, a++, b++) {

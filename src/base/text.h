@@ -28,6 +28,9 @@ bool text_is_utf8(const void *text, size_t len);
  * NULL when none is near: for "did you mean". */
 const char *text_nearest(const char *word, const char *const *candidates);
 
+/* Overwrites each occurrence of `secret` in `text` with asterisks; an empty one has none. */
+void text_strike(void *text, size_t len, const void *secret, size_t secret_len);
+
 /* Do two texts say the same, but for digits and what follows 60 characters? Times, addresses and
  * session numbers in servers' words are no news. */
 bool text_says_same(const char *a, const char *b);

@@ -225,11 +225,7 @@ static void conf_secret_strike(struct buf *shown, const struct buf *output)
         size_t len = (size_t)((newline ? newline : end) - at);
         while (len && at[len - 1] == '\r')
             len--;
-        uint8_t *hit = shown->data;
-        while (len && (hit = memmem(hit, (size_t)(shown->data + shown->len - hit), at, len))) {
-            memset(hit, '*', len);
-            hit += len;
-        }
+        text_strike(shown->data, shown->len, at, len);
         at = newline ? newline + 1 : end;
     }
 }

@@ -232,6 +232,29 @@ static void test_nearest(void **state)
                         "abcdxf");
 }
 
+static void test_strike(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *secret, *struck;
+    } cases[] = {
+        {"the token abc is wrong", "abc", "the token *** is wrong"},
+        {"abcabcab", "abc", "******ab"},
+        {"aaaa", "aaa", "***a"},
+        {"abc", "abc", "***"},
+        {"abc", "abcd", "abc"},
+        {"abc", "", "abc"},
+        {"", "abc", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64];
+        size_t len = strlen(cases[i].text);
+        memcpy(text, cases[i].text, len + 1);
+        text_strike(text, len, cases[i].secret, strlen(cases[i].secret));
+        assert_string_equal(text, cases[i].struck);
+    }
+}
+
 static void test_says_same(void **state)
 {
     (void)state;
@@ -251,6 +274,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_says_same),
+        cmocka_unit_test(test_strike),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_escape_every_capacity),
         cmocka_unit_test(test_escape_uses_the_room),
