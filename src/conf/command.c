@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -12,10 +13,12 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 enum {
     COMMAND_AT_ONCE = 8,
     COMMAND_STEP = 4096,
+    COMMAND_STDERR_SHOWN = 300,
     COMMAND_TICK = 2000000, /* ns between looks at those that run */
 };
 
@@ -249,4 +252,66 @@ void conf_command_run(struct conf_command *commands, size_t count, msec_t time_l
         if (running)
             conf_command_pause();
     }
+}
+
+/* Strikes every line of the output in what is shown of the error output. */
+static void conf_command_strike(struct buf *shown, const struct buf *output)
+{
+    const uint8_t *at = output->data, *end = at + output->len;
+    while (at < end) {
+        const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((newline ? newline : end) - at);
+        while (len && at[len - 1] == '\r')
+            len--;
+        text_strike(shown->data, shown->len, at, len);
+        at = newline ? newline + 1 : end;
+    }
+}
+
+static char *conf_command_complaint(struct conf_command *command)
+{
+    struct buf *shown = &command->err;
+    if (command->out.len && shown->len)
+        conf_command_strike(shown, &command->out);
+    for (size_t i = 0; i < shown->len; i++)
+        if (shown->data[i] == '\n' || shown->data[i] == '\r' || shown->data[i] == '\t')
+            shown->data[i] = ' ';
+    while (shown->len && shown->data[shown->len - 1] == ' ')
+        shown->len--;
+    if (!shown->len)
+        return mem_strdup("");
+    char words[COMMAND_STDERR_SHOWN];
+    text_escape_utf8(words, sizeof words, shown->data, shown->len);
+    return mem_printf(": %s", words);
+}
+
+char *conf_command_trouble(struct conf_command *command)
+{
+    char what[80];
+    if (command->start_error)
+        return mem_printf("cannot be started: %s", strerror(command->start_error));
+    if (command->timed_out)
+        snprintf(what, sizeof what, "took too long and was ended");
+    else if (command->too_much)
+        snprintf(what, sizeof what, "wrote more than 64 KiB and was ended");
+    else if (WIFSIGNALED(command->status))
+        snprintf(what, sizeof what, "was ended by signal %d", WTERMSIG(command->status));
+    else if (command->status)
+        snprintf(what, sizeof what, "failed with exit status %d", WEXITSTATUS(command->status));
+    else
+        return NULL;
+    char *complaint = conf_command_complaint(command);
+    char *trouble = mem_printf("%s%s", what, complaint);
+    free(complaint);
+    return trouble;
+}
+
+void conf_command_release(struct conf_command *command)
+{
+    if (command->out.data)
+        mem_wipe(command->out.data, command->out.cap);
+    if (command->err.data)
+        mem_wipe(command->err.data, command->err.cap);
+    buf_release(&command->out);
+    buf_release(&command->err);
 }

@@ -1,4 +1,5 @@
-/* conf/command.h: runs a command for what it writes: a password manager. Internal.
+/* conf/command.h: runs a command for what it writes: a password manager, or what gives an access
+ * token.
  *
  * No shell, nothing on standard input, a session of its own, so that it can't ask the terminal,
  * and so that all of it can be ended when its time is over. */
@@ -36,5 +37,11 @@ struct conf_command {
  * never is), those that run are ended and no more are started. */
 void conf_command_run(struct conf_command *commands, size_t count, msec_t time_limit,
                       const atomic_bool *cancelled);
+/* What went wrong, with what it said on standard error, fit to be shown and without any line of its
+ * output: "failed with exit status 1: no such key". The caller frees it; NULL: nothing did. Once.
+ */
+char *conf_command_trouble(struct conf_command *command);
+/* Wipes and frees what it wrote. */
+void conf_command_release(struct conf_command *command);
 
 #endif

@@ -80,12 +80,30 @@ enum conf_after {
     CONF_AFTER_KEYWORD, /* after_name: the keyword */
 };
 
+/* Where a mailbox's access tokens come from: a command, or an endpoint. NULL is "not given". */
+struct conf_oauth2 {
+    char *command; /* its words, a NUL behind each … */
+    size_t command_len;
+    char *directory; /* … and where it runs; "": here */
+    char *token_url;
+    char *device_url;
+    char *client_id;
+    char *client_secret;
+    char *scope;
+    char *refresh_token;
+    char *refresh_token_file; /* resolved; may not be there yet */
+    char *ca;
+    bool command_given; /* also when it is wrong, and reported */
+    bool wrong;         /* is no map at all, and reported */
+};
+
 struct conf_mailbox {
     /* `name` if given; else username@host, with ":port" behind it when that is neither 143 nor
      * 993. Unique; it names the account in state, logs and metrics. */
     char *label;
     char *username;
-    char *password;
+    char *password;             /* NULL with oauth2 */
+    struct conf_oauth2 *oauth2; /* NULL: a password logs in */
     char *host;
     uint16_t port;
     struct conf_tls tls;

@@ -9,6 +9,7 @@
 #include "conf/file.h"
 #include "conf/keys.h"
 #include "conf/names.h"
+#include "conf/oauth2.h"
 #include "conf/pool.h"
 #include "conf/secret.h"
 #include "conf/yaml.h"
@@ -70,9 +71,7 @@ static const struct conf_key mailbox_keys[] = {
     {.name = "idle_refresh", .slot = MAILBOX_IDLE_REFRESH},
     {.name = "max_connections", .slot = MAILBOX_MAX_CONNECTIONS},
     {.name = "name", .slot = MAILBOX_NAME},
-    {.name = "oauth2",
-     .slot = MAILBOX_OAUTH2,
-     .unsupported = "is not supported by this version, expected a password"},
+    {.name = "oauth2", .slot = MAILBOX_OAUTH2},
     {.name = "limits",
      .slot = MAILBOX_LIMITS,
      .unsupported = "hold for all mailboxes and stand beside \"mailboxes:\""},
@@ -134,6 +133,7 @@ static void conf_mailbox_apply_password(struct conf_mailbox_reader *reader)
         return;
     /* An entry's own password, of whatever kind, stands in place of the default one. */
     draft->password_given = true;
+    draft->oauth2_given = false;
     draft->mailbox.password = NULL;
     draft->secret = NULL;
     if (text)
@@ -175,6 +175,24 @@ static void conf_mailbox_apply_auth(struct conf_mailbox_reader *reader)
     reader->draft->auth_at = entry->value;
 }
 
+/* An entry's own `oauth2` stands in place of a default password, and adds to a default `oauth2`. */
+static void conf_mailbox_apply_oauth2(struct conf_mailbox_reader *reader)
+{
+    struct conf_mailbox_draft *draft = reader->draft;
+    const struct conf_entry *entry = conf_mailbox_entry(reader, MAILBOX_OAUTH2);
+    if (!entry)
+        return;
+    if (conf_mailbox_entry(reader, MAILBOX_PASSWORD) ||
+        conf_mailbox_entry(reader, MAILBOX_PASSWORD_FILE) ||
+        conf_mailbox_entry(reader, MAILBOX_PASSWORD_COMMAND))
+        conf_file_error(reader->file, entry->key,
+                        "\"oauth2\" beside a password, expected one of them");
+    draft->password_given = draft->oauth2_given = true;
+    draft->mailbox.password = NULL;
+    draft->secret = NULL;
+    conf_oauth2_apply(reader->file, entry, &draft->oauth2);
+}
+
 static void conf_mailbox_apply_account(struct conf_mailbox_reader *reader)
 {
     struct conf_mailbox_draft *draft = reader->draft;
@@ -185,10 +203,8 @@ static void conf_mailbox_apply_account(struct conf_mailbox_reader *reader)
     draft->username_given = draft->username_given || entry;
     if (entry)
         conf_value_label(reader->file, entry, &draft->mailbox.username);
-    /* What is not supported is reported already; a missing password would only confuse. */
-    if (conf_mailbox_entry(reader, MAILBOX_OAUTH2))
-        draft->password_given = true;
     conf_mailbox_apply_password(reader);
+    conf_mailbox_apply_oauth2(reader);
     conf_mailbox_apply_auth(reader);
 }
 
@@ -355,15 +371,20 @@ static void conf_mailbox_check_move(const struct conf_mailbox_draft *draft,
                             "another folder");
 }
 
-/* A token has to come from somewhere. */
+/* A token has to come from somewhere, and a password is none. */
 static void conf_mailbox_check_auth(const struct conf_mailbox_draft *draft,
                                     const struct conf_file *file)
 {
     enum conf_auth auth = draft->mailbox.auth;
-    if (auth == CONF_AUTH_XOAUTH2 || auth == CONF_AUTH_OAUTHBEARER)
+    bool token = auth == CONF_AUTH_XOAUTH2 || auth == CONF_AUTH_OAUTHBEARER;
+    if (token && !draft->oauth2_given)
         conf_file_error(file, draft->auth_at,
                         "\"auth\" %s takes an access token, which needs \"oauth2\"",
                         auth == CONF_AUTH_XOAUTH2 ? "xoauth2" : "oauthbearer");
+    if (!token && auth != CONF_AUTH_AUTO && draft->oauth2_given)
+        conf_file_error(file, draft->auth_at,
+                        "\"auth\" asks for a password, and \"oauth2\" gives none, expected auto, "
+                        "xoauth2 or oauthbearer");
 }
 
 void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *file,
@@ -374,13 +395,15 @@ void conf_mailbox_finish(struct conf_mailbox_draft *draft, struct conf_file *fil
     if (!draft->password_given)
         conf_file_error(file, map,
                         "this mailbox has no \"password\", expected it or one of password_file, "
-                        "password_command");
+                        "password_command, oauth2");
     if (!draft->host_given)
         conf_file_error(file, map, "this mailbox has no \"host\", which is required");
     conf_mailbox_finish_port(draft);
     conf_mailbox_finish_label(&draft->mailbox, file);
     conf_mailbox_check_move(draft, file);
     conf_mailbox_check_auth(draft, file);
+    if (draft->oauth2_given)
+        conf_oauth2_finish(file, map, &draft->oauth2, &draft->mailbox.oauth2);
     draft->mailbox.line = map->line;
     *ret_whole = draft->mailbox.label && draft->mailbox.username && draft->mailbox.host &&
                  draft->mailbox.port;

@@ -13,6 +13,8 @@ struct conf_yaml;
 /* A mailbox while its keys come together: the program's defaults, then the file's, then its own. */
 struct conf_mailbox_draft {
     struct conf_mailbox mailbox;
+    struct conf_oauth2 oauth2;        /* while they come together */
+    bool oauth2_given;                /* in place of a password */
     const struct conf_secret *secret; /* NULL: the password stands in the file */
     const struct conf_yaml *after_at; /* NULL: not written */
     const struct conf_yaml *auth_at;  /* the same */

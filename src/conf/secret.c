@@ -2,16 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "conf/command.h"
 #include "conf/file.h"
 #include "conf/pool.h"
@@ -20,7 +17,6 @@
 
 enum {
     SECRET_FILE_READ = 2 * CONF_VALUE_TEXT_MOST, /* more than the longest first line */
-    SECRET_STDERR_SHOWN = 300,
 };
 
 void conf_secrets_release(struct conf_secrets *secrets)
@@ -200,15 +196,19 @@ static bool conf_secret_words_line(struct conf_file *file, const struct conf_ent
     return false;
 }
 
+bool conf_secret_words(struct conf_file *file, const struct conf_entry *entry, struct buf *words)
+{
+    return entry->value->kind == CONF_YAML_LIST ? conf_secret_words_list(file, entry, words)
+                                                : conf_secret_words_line(file, entry, words);
+}
+
 const struct conf_secret *conf_secret_from_command(struct conf_file *file,
                                                    const struct conf_entry *entry)
 {
     struct buf source = {0};
     /* The same words are another command in another directory. */
     buf_printf(&source, "run%u:", file->order);
-    bool good = entry->value->kind == CONF_YAML_LIST ? conf_secret_words_list(file, entry, &source)
-                                                     : conf_secret_words_line(file, entry, &source);
-    if (!good) {
+    if (!conf_secret_words(file, entry, &source)) {
         buf_release(&source);
         return NULL;
     }
@@ -216,70 +216,16 @@ const struct conf_secret *conf_secret_from_command(struct conf_file *file,
     return conf_secret_add(file, entry, true, &source, &is_new);
 }
 
-/* Strikes every line of the output in what is shown of the error output. */
-static void conf_secret_strike(struct buf *shown, const struct buf *output)
-{
-    const uint8_t *at = output->data, *end = at + output->len;
-    while (at < end) {
-        const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
-        size_t len = (size_t)((newline ? newline : end) - at);
-        while (len && at[len - 1] == '\r')
-            len--;
-        text_strike(shown->data, shown->len, at, len);
-        at = newline ? newline + 1 : end;
-    }
-}
-
-static char *conf_secret_complaint(struct conf_command *command, char out[SECRET_STDERR_SHOWN])
-{
-    struct buf *shown = &command->err;
-    if (command->out.len && shown->len)
-        conf_secret_strike(shown, &command->out);
-    for (size_t i = 0; i < shown->len; i++)
-        if (shown->data[i] == '\n' || shown->data[i] == '\r' || shown->data[i] == '\t')
-            shown->data[i] = ' ';
-    while (shown->len && shown->data[shown->len - 1] == ' ')
-        shown->len--;
-    if (!shown->len)
-        return mem_strdup("");
-    text_escape_utf8(out, SECRET_STDERR_SHOWN, shown->data, shown->len);
-    return mem_printf(": %s", out);
-}
-
-static void conf_secret_failed(const struct conf_secret *secret, struct conf_command *command)
-{
-    char shown[SECRET_STDERR_SHOWN];
-    char *complaint = conf_secret_complaint(command, shown);
-    const struct conf_entry *entry = &secret->entry;
-    char what[80];
-    if (command->timed_out)
-        snprintf(what, sizeof what, "took too long and was ended");
-    else if (command->too_much)
-        snprintf(what, sizeof what, "wrote more than 64 KiB and was ended");
-    else if (WIFSIGNALED(command->status))
-        snprintf(what, sizeof what, "was ended by signal %d", WTERMSIG(command->status));
-    else
-        snprintf(what, sizeof what, "failed with exit status %d", WEXITSTATUS(command->status));
-    conf_file_error(secret->file, entry->value, "\"%s\" %s%s", entry->name, what, complaint);
-    free(complaint);
-}
-
 static void conf_secret_finish(struct conf_secret *secret, struct conf_command *command)
 {
-    const struct conf_entry *entry = &secret->entry;
-    if (command->start_error)
-        conf_file_error(secret->file, entry->value, "\"%s\" cannot be started: %s", entry->name,
-                        strerror(command->start_error));
-    else if (command->timed_out || command->too_much || command->status)
-        conf_secret_failed(secret, command);
+    char *trouble = conf_command_trouble(command);
+    if (trouble)
+        conf_file_error(secret->file, secret->entry.value, "\"%s\" %s", secret->entry.name,
+                        trouble);
     else
         conf_secret_take(secret, &command->out);
-    if (command->out.data)
-        mem_wipe(command->out.data, command->out.cap);
-    if (command->err.data)
-        mem_wipe(command->err.data, command->err.cap);
-    buf_release(&command->out);
-    buf_release(&command->err);
+    free(trouble);
+    conf_command_release(command);
 }
 
 void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit, const atomic_bool *cancelled)

@@ -6,8 +6,10 @@
 #define CONF_SECRET_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "conf/table.h"
 #include "conf/value.h"
 
@@ -39,6 +41,8 @@ const struct conf_secret *conf_secret_from_file(struct conf_file *file,
 /* The secret of a `…_command` key: a list of arguments, or a line to be split into words. */
 const struct conf_secret *conf_secret_from_command(struct conf_file *file,
                                                    const struct conf_entry *entry);
+/* The words of such a key, a NUL behind each, appended to `words`; false: reported. */
+bool conf_secret_words(struct conf_file *file, const struct conf_entry *entry, struct buf *words);
 /* Runs the commands, as conf_command_run() does. The files of all entries and their nodes must
  * still be there. */
 void conf_secrets_run(struct conf_secrets *secrets, msec_t time_limit,

@@ -91,12 +91,37 @@ static void scene_add_feed(struct buf *out, const struct conf_feed *feed)
                (unsigned long long)feed->confirm_grace, feed->max_frame);
 }
 
+static void scene_add_oauth2(struct buf *out, const struct conf_oauth2 *oauth2)
+{
+    const struct {
+        const char *name, *value;
+    } parts[] = {
+        {"url", oauth2->token_url},
+        {"device", oauth2->device_url},
+        {"id", oauth2->client_id},
+        {"secret", oauth2->client_secret},
+        {"scope", oauth2->scope},
+        {"refresh", oauth2->refresh_token},
+        {"file", oauth2->refresh_token_file},
+    };
+    buf_add_str(out, "oauth2=");
+    for (size_t i = 0; i < oauth2->command_len; i++)
+        buf_printf(out, "%c", oauth2->command[i] ? oauth2->command[i] : '|');
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].value)
+            buf_printf(out, "%s:%s,", parts[i].name, parts[i].value);
+}
+
 static void scene_add_mailbox(struct buf *out, const struct conf_mailbox *mailbox)
 {
     static const char *const ways[] = {"auto", "plain", "login", "xoauth2", "oauthbearer"};
     static const char *const afters[] = {"seen", "none", "delete", "move", "keyword"};
-    buf_printf(out, "%u: %s user=%s password=%s server=%s:%u", mailbox->line, mailbox->label,
-               mailbox->username, mailbox->password, mailbox->host, mailbox->port);
+    buf_printf(out, "%u: %s user=%s ", mailbox->line, mailbox->label, mailbox->username);
+    if (mailbox->oauth2)
+        scene_add_oauth2(out, mailbox->oauth2);
+    else
+        buf_printf(out, "password=%s", mailbox->password);
+    buf_printf(out, " server=%s:%u", mailbox->host, mailbox->port);
     scene_add_tls(out, &mailbox->tls, true);
     buf_printf(out, " auth=%s folders=", ways[mailbox->auth]);
     for (size_t i = 0; i < mailbox->folder_count; i++)

@@ -57,6 +57,21 @@ static const struct mailboxes_case mailboxes_good[] = {
      "warning: m.yml:1:56: \"tls_ca\" does nothing with \"tls: none\"\n"
      "1: u@h user=u password=hunter2 server=h:143 tls=none ca=ca.pem auth=auto folders=INBOX "
      "after=seen idle=on poll=60000ms\n"},
+    /* Access tokens: a mailbox adds to the defaults, and each way stands in place of the other. */
+    {"- {username: u, host: h, oauth2: {token_command: [get, 'a token']}}\n",
+     "1: u@h user=u oauth2=get|a token| server=h:993" IMPLICIT},
+    {"defaults: {host: h, oauth2: {token_url: 'https://login.example:444/token?x=y', device_url: "
+     "'http://[::1]:1/d', client_id: i, client_secret: hunter2, scope: 's t', refresh_token: "
+     "hunter2r}}\nmailboxes:\n- {username: u}\n- {username: v, oauth2: {refresh_token_file: "
+     "/t/v, client_id: j}}\n- {username: w, password: hunter2}\n",
+     "3: u@h user=u oauth2=url:https://login.example:444/token?x=y,device:http://[::1]:1/d,id:i,"
+     "secret:hunter2,scope:s t,refresh:hunter2r, server=h:993" IMPLICIT
+     "4: v@h user=v oauth2=url:https://login.example:444/token?x=y,device:http://[::1]:1/d,id:j,"
+     "secret:hunter2,scope:s t,file:/t/v, server=h:993" IMPLICIT
+     "5: w@h user=w password=hunter2 server=h:993" IMPLICIT},
+    {"defaults: {host: h, password: hunter2}\nmailboxes:\n- {username: u, oauth2: "
+     "{token_command: get}}\n",
+     "3: u@h user=u oauth2=get| server=h:993" IMPLICIT},
     /* The rest of the keys. */
     {"- {" U ", auth: Plain, idle: no, poll_interval: 5min, name: trap}\n",
      "1: trap user=u password=hunter2 server=h:993 tls=implicit auth=plain folders=INBOX "
@@ -152,10 +167,10 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- u@h: hunter2\n",
      "m.yml:1:3: unknown key, expected one of username, password, password_file, "
      "password_command, protocol, host, port, tls, tls_ca, tls_verify, tls_fingerprint, auth, "
-     "folders, after, idle, poll_interval, idle_refresh, max_connections, name\n"
+     "folders, after, idle, poll_interval, idle_refresh, max_connections, name, oauth2\n"
      "m.yml:1:3: this mailbox has no \"username\", which is required\n"
      "m.yml:1:3: this mailbox has no \"password\", expected it or one of password_file, "
-     "password_command\n"
+     "password_command, oauth2\n"
      "m.yml:1:3: this mailbox has no \"host\", which is required\n"},
     {"-\n- {" U "}\n-\n- username: v\n  password: hunter2\n  host: h\n-\n- a\n-\n-\n",
      "m.yml:1:1: this entry is nothing" EXAMPLE "m.yml:3:1: this entry is nothing" EXAMPLE
@@ -180,11 +195,11 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- {port: 1}\n- host: h\n",
      "m.yml:1:3: this mailbox has no \"username\", which is required\n"
      "m.yml:1:3: this mailbox has no \"password\", expected it or one of password_file, "
-     "password_command\n"
+     "password_command, oauth2\n"
      "m.yml:1:3: this mailbox has no \"host\", which is required\n"
      "m.yml:2:3: this mailbox has no \"username\", which is required\n"
      "m.yml:2:3: this mailbox has no \"password\", expected it or one of password_file, "
-     "password_command\n"},
+     "password_command, oauth2\n"},
     {"- {usrname: u, pass: hunter2, server: h}\n",
      "m.yml:1:4: unknown key \"usrname\": did you mean \"username\"?\n"
      "m.yml:1:16: unknown key \"pass\": did you mean \"password\"?\n"
@@ -230,8 +245,46 @@ static const struct mailboxes_case mailboxes_bad[] = {
     {"- {" U ", auth: ntlm}\n",
      "m.yml:1:51: \"auth\" is none of its values, expected auto, plain, login, xoauth2 or "
      "oauthbearer\n"},
-    {"- {username: u, host: h, oauth2: {token_command: hunter2}}\n",
-     "m.yml:1:26: \"oauth2\" is not supported by this version, expected a password\n"},
+    {"- {username: u, host: h, oauth2: hunter2}\n",
+     "m.yml:1:34: \"oauth2\" is text, expected a map such as {token_command: …} or {token_url: …, "
+     "client_id: …, refresh_token_file: …}\n"},
+    {"- {username: u, host: h, oauth2: {}}\n",
+     "m.yml:1:3: \"oauth2\" has no \"token_url\", expected it or \"token_command\"\n"},
+    {"- {username: u, host: h, oauth2: {token_uri: 'https://h/', clientid: i}}\n",
+     "m.yml:1:35: unknown key \"token_uri\": did you mean \"token_url\"?\n"
+     "m.yml:1:60: unknown key \"clientid\": did you mean \"client_id\"?\n"},
+    {"- {username: u, host: h, oauth2: {token_url: 'https://h/'}}\n",
+     "m.yml:1:3: \"oauth2\" has no \"client_id\", which goes with \"token_url\"\n"},
+    {"- {username: u, host: h, oauth2: {token_command: a, token_url: 'https://h/'}}\n",
+     "m.yml:1:3: \"oauth2\" has both \"token_command\" and \"token_url\", expected one of them\n"},
+    {"- {username: u, host: h, oauth2: {token_command: 'a | hunter2'}}\n",
+     "m.yml:1:50: \"token_command\" is run without a shell, but has one of | & ; < > $ ` in it: "
+     "put "
+     "it in single quotes, or write [sh, -c, \"…\"]\n"},
+    {"- {" U ", oauth2: {token_command: a}}\n",
+     "m.yml:1:45: \"oauth2\" beside a password, expected one of them\n"},
+    {"- {username: u, host: h, auth: plain, oauth2: {token_command: a}}\n",
+     "m.yml:1:32: \"auth\" asks for a password, and \"oauth2\" gives none, expected auto, xoauth2 "
+     "or "
+     "oauthbearer\n"},
+#define BAD_URL(url) "- {username: u, host: h, oauth2: {client_id: i, token_url: '" url "'}}\n"
+#define BAD_URL_TEXT                                                                               \
+    "m.yml:1:60: \"token_url\" is no address for secrets, expected https://…, or http:// to "    \
+    "localhost\n"
+    {BAD_URL("http://login.example/token"), BAD_URL_TEXT},
+    {BAD_URL("http://localhost.example/token"), BAD_URL_TEXT},
+    {BAD_URL("http://127.0.0.1@evil.example/"), BAD_URL_TEXT},
+    {BAD_URL("https://u:hunter2@login.example/"), BAD_URL_TEXT},
+    {BAD_URL("https://"), BAD_URL_TEXT},
+    {BAD_URL("https:///token"), BAD_URL_TEXT},
+    {BAD_URL("https://h/a b"), BAD_URL_TEXT},
+    {BAD_URL("ftp://h/"), BAD_URL_TEXT},
+    {BAD_URL("login.example/token"), BAD_URL_TEXT},
+    {"- {username: u, host: h, oauth2: {token_url: 'https://h/', client_id: i, refresh_token: "
+     "hunter2, refresh_token_file: f, client_secret: hunter2, client_secret_file: none}}\n",
+     "m.yml:1:98: \"refresh_token_file\" beside \"refresh_token\", expected one of them\n"
+     "m.yml:1:145: \"client_secret_file\" beside \"client_secret\", expected one of them\n"
+     "m.yml:1:165: \"client_secret_file\" cannot be read: No such file or directory\n"},
     {"- {username: \"u\\r\\nv\", password: \"hunter2\\nx\", host: \"h\\0\"}\n",
      "m.yml:1:14: \"username\" has a line break in it, expected one line of text\n"
      "m.yml:1:34: \"password\" has a line break in it, expected one line of text\n"
