@@ -51,6 +51,8 @@ struct collect_account *collect_account_copy(const struct collect_account *accou
     copy->account.after_name = account_put(&at, account->after_name);
     if (account->tls)
         net_tls_ref(account->tls);
+    if (account->tokens)
+        token_keeper_ref(account->tokens);
     return &copy->account;
 }
 
@@ -69,10 +71,10 @@ bool collect_account_equal(const struct collect_account *a, const struct collect
     return account_same_text(a->label, b->label) && account_same_text(a->host, b->host) &&
            a->port == b->port && a->tls == b->tls && a->security == b->security &&
            a->auth == b->auth && account_same_text(a->user, b->user) &&
-           account_same_text(a->password, b->password) && a->after == b->after &&
-           account_same_text(a->after_name, b->after_name) && a->idle == b->idle &&
-           a->poll_interval == b->poll_interval && a->idle_refresh == b->idle_refresh &&
-           a->max_connections == b->max_connections;
+           account_same_text(a->password, b->password) && a->tokens == b->tokens &&
+           a->after == b->after && account_same_text(a->after_name, b->after_name) &&
+           a->idle == b->idle && a->poll_interval == b->poll_interval &&
+           a->idle_refresh == b->idle_refresh && a->max_connections == b->max_connections;
 }
 
 void collect_account_free(struct collect_account *account)
@@ -81,6 +83,7 @@ void collect_account_free(struct collect_account *account)
         return;
     struct collect_account_copy *copy = (struct collect_account_copy *)account;
     net_tls_unref(account->tls);
+    token_keeper_unref(account->tokens);
     mem_wipe(copy->memory, copy->size);
     free(copy);
 }

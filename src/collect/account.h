@@ -11,6 +11,7 @@
 #include "base/num.h"
 #include "imap/session.h"
 #include "net/tls.h"
+#include "token/keeper.h"
 
 /* What is done to a mail in its mailbox when its delivery is on record. */
 enum collect_after {
@@ -29,8 +30,9 @@ struct collect_account {
     enum imap_security security;
     enum imap_auth auth;
     const char *user;
-    const char *password;
-    const char *const *folders; /* UTF-8 names or special uses ("\Junk") */
+    const char *password;        /* NULL with … */
+    struct token_keeper *tokens; /* … what gives access tokens; NULL: the password logs in */
+    const char *const *folders;  /* UTF-8 names or special uses ("\Junk") */
     size_t folder_count;
     enum collect_after after;
     const char *after_name; /* MOVE: UTF-8 name or special use; KEYWORD: an atom; else NULL */
@@ -41,9 +43,10 @@ struct collect_account {
     unsigned max_connections; /* at a time; 0 counts as 1 */
 };
 
-/* A copy of all of it, texts included, with a reference to its TLS context. */
+/* A copy of all of it, texts included, with references to its TLS context and tokens. */
 struct collect_account *collect_account_copy(const struct collect_account *account);
-/* The same in everything? The TLS context has to be the same object, too. */
+/* The same in everything? TLS context and tokens have to be the same objects, too.
+ */
 bool collect_account_equal(const struct collect_account *a, const struct collect_account *b);
 /* Of a copy; its secrets are wiped. NULL does nothing. */
 void collect_account_free(struct collect_account *copy);

@@ -1,5 +1,7 @@
 #include "collect/connection.h"
 
+#include <stddef.h>
+
 #include "base/mem.h"
 #include "collect/account.h"
 #include "collect/env.h"
@@ -13,6 +15,9 @@ enum {
     CONNECTION_ALERTS = 3,
 };
 
+static void connection_had_token(struct token_wait *wait, struct token *moved_token, bool fresh,
+                                 const struct err *err);
+
 void connection_init(struct connection *connection, struct collect_env *env,
                      const struct collect_account *account, const struct log_scope *scope,
                      const struct connection_events *events, void *ctx)
@@ -23,28 +28,56 @@ void connection_init(struct connection *connection, struct collect_env *env,
         .scope = scope,
         .events = events,
         .ctx = ctx,
+        .wait.had = connection_had_token,
     };
 }
 
 void connection_close(struct connection *connection)
 {
+    token_wait_cancel(&connection->wait);
     net_conn_close(connection->conn);
     connection->conn = NULL;
     imap_session_free(connection->session);
     connection->session = NULL;
+    token_unref(connection->token);
+    connection->token = NULL;
     connection->stalled = connection->securing = false;
     connection->ready = connection->leaving = false;
 }
 
+/* A token that was refused is not used again. If it was an old one, a new one may do, at once;
+ * only when that is refused too a person has to look. */
+static void connection_drop_token(struct connection *connection, struct connection_end *end,
+                                  struct err *ret_renewed)
+{
+    if (!connection->token || !imap_session_token_refused(connection->session))
+        return;
+    token_keeper_refused(connection->account->tokens, connection->token);
+    if (connection->token_fresh || !end->err)
+        return;
+    err_set(ret_renewed, ERR_RETRY_LATER, "%.400s; it may have expired: a new one is asked for",
+            end->err->text);
+    end->err = ret_renewed;
+}
+
+/* What the session knows of it. */
+static void connection_ask_session(struct connection *connection, struct connection_end *end,
+                                   struct err *ret_renewed)
+{
+    struct imap_session *session = connection->session;
+    if (!session) /* no token was to be had */
+        return;
+    end->hint = imap_session_suggested_pause(session);
+    end->limited = imap_session_limited(session);
+    end->broke_in_fetch = end->err && imap_session_broke_in_fetch(session, &end->broke_over);
+    connection_drop_token(connection, end, ret_renewed);
+}
+
 void connection_fail(struct connection *connection, const struct err *err)
 {
-    struct connection_end end = {
-        .err = connection->leaving ? NULL : err,
-        .hint = imap_session_suggested_pause(connection->session),
-        .limited = imap_session_limited(connection->session),
-    };
-    end.broke_in_fetch =
-        end.err && imap_session_broke_in_fetch(connection->session, &end.broke_over);
+    struct connection_end end = {.err = connection->leaving ? NULL : err};
+    struct err renewed;
+    connection_ask_session(connection, &end, &renewed);
     connection_close(connection);
     connection->events->ended(connection->ctx, &end);
 }
@@ -214,12 +247,13 @@ static const struct net_conn_events connection_conn_events = {
     .failed = connection_conn_failed,
 };
 
-void connection_open(struct connection *connection)
+static void connection_connect(struct connection *connection)
 {
     const struct collect_account *account = connection->account;
     connection->credentials = (struct sasl_credentials){
         .user = account->user,
         .password = account->password,
+        .access_token = connection->token ? connection->token->text : NULL,
         .host = account->host,
         .port = account->port,
     };
@@ -238,6 +272,28 @@ void connection_open(struct connection *connection)
                           .deadline = connection->env->settings.step_deadline,
                       },
                       &connection_conn_events, connection);
+}
+
+static void connection_had_token(struct token_wait *wait, struct token *moved_token, bool fresh,
+                                 const struct err *err)
+{
+    struct connection *connection =
+        (struct connection *)((char *)wait - offsetof(struct connection, wait));
+    if (!moved_token) {
+        connection_fail(connection, err);
+        return;
+    }
+    connection->token = moved_token;
+    connection->token_fresh = fresh;
+    connection_connect(connection);
+}
+
+void connection_open(struct connection *connection)
+{
+    if (connection->account->tokens)
+        token_keeper_ask(connection->account->tokens, &connection->wait);
+    else
+        connection_connect(connection);
 }
 
 void connection_resume(struct connection *connection)

@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "imap/session.h"
 #include "sasl/sasl.h"
+#include "token/keeper.h"
 
 struct collect_account;
 struct collect_env;
@@ -54,6 +55,9 @@ struct connection {
     struct net_conn *conn;               /* NULL without a connection, as is … */
     struct imap_session *session;        /* … this */
     struct sasl_credentials credentials; /* of this login; the account's */
+    struct token_wait wait;              /* before there is a connection: for a token */
+    struct token *token;                 /* of this login; NULL: a password logs in */
+    bool token_fresh;                    /* … got for it */
     bool stalled;                        /* nothing is read, for want of memory */
     bool securing;                       /* STARTTLS was answered, TLS does not stand yet */
     bool ready;                          /* logged in */
@@ -67,7 +71,8 @@ struct connection {
 void connection_init(struct connection *connection, struct collect_env *env,
                      const struct collect_account *account, const struct log_scope *scope,
                      const struct connection_events *events, void *ctx);
-/* Begins to connect. Only while there is no connection. */
+/* Begins to connect, with an access token in hand where the account has such. Only while there is
+ * no connection. */
 void connection_open(struct connection *connection);
 /* Closes at once; no event comes after it. No effect without a connection. */
 void connection_close(struct connection *connection);
