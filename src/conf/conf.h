@@ -92,7 +92,8 @@ struct conf_oauth2 {
     char *scope;
     char *refresh_token;
     char *refresh_token_file; /* resolved; may not be there yet */
-    char *ca;
+    char *ca;                 /* a file, as in conf_tls … */
+    const struct conf_pem *ca_pem;
     bool command_given; /* also when it is wrong, and reported */
     bool wrong;         /* is no map at all, and reported */
 };

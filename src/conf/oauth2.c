@@ -189,7 +189,7 @@ void conf_oauth2_apply(struct conf_file *file, const struct conf_entry *entry,
     conf_oauth2_refresh_token(&reader);
     entry = conf_oauth2_entry(&reader, OAUTH2_TLS_CA);
     if (entry)
-        conf_value_path(file, entry, "certificates in PEM", &oauth2->ca);
+        conf_value_pem(file, entry, "certificates in PEM", &oauth2->ca, &oauth2->ca_pem);
     conf_oauth2_command(&reader);
 }
 

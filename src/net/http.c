@@ -266,9 +266,12 @@ static void http_call_set_up(struct net_http_call *call, const struct net_http_r
     HTTP_SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     HTTP_SET(CURLOPT_FRESH_CONNECT, 1L);
     HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
-    if (request->ca_file) {
-        HTTP_SET(CURLOPT_CAINFO, request->ca_file);
-        HTTP_SET(CURLOPT_CAPATH, NULL); /* this CA alone */
+    if (request->ca) { /* these alone */
+        struct curl_blob ca = {.data = (void *)(uintptr_t)request->ca,
+                               .len = strlen(request->ca),
+                               .flags = CURL_BLOB_COPY};
+        HTTP_SET(CURLOPT_CAINFO_BLOB, &ca);
+        HTTP_SET(CURLOPT_CAPATH, NULL);
     }
 #undef HTTP_SET
     if (!set) /* a libcurl that lacks one of them must not go on without it */

@@ -17,9 +17,9 @@ struct net_http;
 struct net_http_call;
 
 struct net_http_request {
-    const char *url;     /* copied */
-    const char *ca_file; /* who signs the server's certificate; NULL: the system's CAs; copied */
-    const void *form;    /* application/x-www-form-urlencoded; copied, and wiped afterwards */
+    const char *url;  /* copied */
+    const char *ca;   /* who signs the server's certificate, in PEM; NULL: the system's CAs */
+    const void *form; /* application/x-www-form-urlencoded; copied, and wiped afterwards */
     size_t len;
     size_t reply_most; /* bytes of the reply's body; more is a failure */
     msec_t deadline;   /* for all of it */

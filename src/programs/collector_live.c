@@ -27,6 +27,7 @@ struct live {
     const struct collector_options *options;
     struct collector *collector;
     struct tls_store *store;
+    struct tokens *tokens;
     struct buf feed_key; /* of the sink that is in use; holds a secret */
     struct service *service;
     struct reload *reload; /* NULL: stopping */
@@ -117,7 +118,7 @@ static int live_apply(struct live *live, const struct conf *conf, struct err *er
     struct tls_store *store = tls_store_new(live->store);
     struct collect_account *accounts = NULL;
     struct sink *sink = NULL;
-    if (setup_accounts_new(conf, store, &accounts, err) < 0 ||
+    if (setup_accounts_new(conf, store, live->tokens, &accounts, err) < 0 ||
         live_make_sink(live, conf, store, &sink, err) < 0) {
         setup_accounts_free(accounts, conf->mailbox_count);
         tls_store_free(store);
@@ -131,6 +132,7 @@ static int live_apply(struct live *live, const struct conf *conf, struct err *er
         collector_set_sink(live->collector, sink, setup_payload(conf));
     collector_set_accounts(live->collector, accounts, conf->mailbox_count);
     setup_accounts_free(accounts, conf->mailbox_count);
+    tokens_sweep(live->tokens);
     tls_store_settle(store);
     tls_store_free(live->store);
     live->store = store;
@@ -175,13 +177,15 @@ static void live_hup(void *ctx)
 
 struct live *live_new(struct net_loop *loop, const struct collector_options *options,
                       struct clerk *clerk, struct collector *collector, const struct conf *conf,
-                      struct tls_store *moved_store, void (*hung_up)(void *ctx), void *ctx)
+                      struct tls_store *moved_store, struct tokens *tokens,
+                      void (*hung_up)(void *ctx), void *ctx)
 {
     struct live *live = mem_new(struct live);
     live->loop = loop;
     live->options = options;
     live->collector = collector;
     live->store = moved_store;
+    live->tokens = tokens;
     live->hung_up = hung_up;
     live->ctx = ctx;
     live->on_terminal = isatty(STDERR_FILENO);

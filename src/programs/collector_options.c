@@ -8,6 +8,7 @@
 enum {
     OPTION_AGAIN = 256,
     OPTION_CHECK,
+    OPTION_AUTHORIZE,
     OPTION_LOG_LEVEL,
     OPTION_LOG_FORMAT,
     OPTION_USER,
@@ -34,6 +35,8 @@ static const char collector_options_help[] =
     "                             ~/.local/state/imap-collector/state.db)\n"
     "      --again                with -a: also what an earlier run has delivered\n"
     "      --check                log in everywhere, change and deliver nothing, show a table\n"
+    "      --authorize ACCOUNT    get a refresh token for this mailbox (oauth2 with device_url):\n"
+    "                             shows a code to be entered at the provider, stores the token\n"
     "      --user NAME            run as this user; root has to say so: --user root\n"
     "      --no-sandbox           without the fences around it: for debuggers\n"
     "      --log-level LEVEL      error, warning, info (default) or debug\n"
@@ -59,6 +62,7 @@ static const struct option collector_options_long[] = {
     {"state", required_argument, NULL, 's'},
     {"again", no_argument, NULL, OPTION_AGAIN},
     {"check", no_argument, NULL, OPTION_CHECK},
+    {"authorize", required_argument, NULL, OPTION_AUTHORIZE},
     {"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
     {"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
     {"user", required_argument, NULL, OPTION_USER},
@@ -100,6 +104,9 @@ static bool collector_options_take(int option, struct collector_options *options
         return true;
     case OPTION_CHECK:
         options->check = true;
+        return true;
+    case OPTION_AUTHORIZE:
+        options->authorize = optarg;
         return true;
     case 'c':
         options->continuous = true;

@@ -12,6 +12,7 @@ struct collector_options {
     const char *mailbox_config;
     const char *state;
     const char *user;
+    const char *authorize; /* an account: nothing else is done */
     bool fetch_all;
     bool delete_after;
     bool continuous;

@@ -90,7 +90,7 @@ static void setup_account(const struct conf_mailbox *mailbox, struct collect_acc
     };
 }
 
-int setup_accounts_new(const struct conf *conf, struct tls_store *store,
+int setup_accounts_new(const struct conf *conf, struct tls_store *store, struct tokens *tokens,
                        struct collect_account **ret_accounts, struct err *err)
 {
     struct collect_account *accounts = mem_zalloc(conf->mailbox_count * sizeof *accounts);
@@ -100,6 +100,7 @@ int setup_accounts_new(const struct conf *conf, struct tls_store *store,
             setup_accounts_free(accounts, i);
             return err_prefix(err, "%s:%u", conf->mailbox_path, conf->mailboxes[i].line);
         }
+        accounts[i].tokens = tokens_get(tokens, &conf->mailboxes[i]);
     }
     *ret_accounts = accounts;
     return 0;
@@ -107,8 +108,10 @@ int setup_accounts_new(const struct conf *conf, struct tls_store *store,
 
 void setup_accounts_free(struct collect_account *accounts, size_t count)
 {
-    for (size_t i = 0; accounts && i < count; i++)
+    for (size_t i = 0; accounts && i < count; i++) {
         net_tls_unref(accounts[i].tls);
+        token_keeper_unref(accounts[i].tokens);
+    }
     free(accounts);
 }
 
@@ -191,4 +194,17 @@ int setup_state_open(const struct collector_options *options, struct state **ret
                     path);
     *ret_path = path;
     return 0;
+}
+
+char *setup_token_directory(const struct collector_options *options)
+{
+    if (options->state && !strcmp(options->state, "none"))
+        return NULL;
+    char *path = options->state ? mem_strdup(options->state) : setup_state_path();
+    if (!path)
+        return NULL;
+    char *slash = strrchr(path, '/');
+    char *directory = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+    free(path);
+    return directory;
 }

@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "programs/collector_options.h"
 #include "programs/collector_tls.h"
+#include "programs/collector_tokens.h"
 #include "sink/sink.h"
 #include "state/state.h"
 
@@ -23,7 +24,7 @@ enum payload_format setup_payload(const struct conf *conf);
 
 /* An account for each mailbox, in their order. Their strings are those of `conf`. Fails when a file
  * that a mailbox trusts cannot be used. */
-int setup_accounts_new(const struct conf *conf, struct tls_store *store,
+int setup_accounts_new(const struct conf *conf, struct tls_store *store, struct tokens *tokens,
                        struct collect_account **ret_accounts, struct err *err);
 /* NULL does nothing. */
 void setup_accounts_free(struct collect_account *accounts, size_t count);
@@ -37,5 +38,8 @@ void setup_feed_key(const struct conf_feed *feed, struct buf *out);
  * its file, which the caller frees; NULL: it has none. */
 int setup_state_open(const struct collector_options *options, struct state **ret_state,
                      char **ret_path, struct err *err);
+
+/* Where refresh tokens are kept: the directory of the state. NULL: nowhere. The caller frees it. */
+char *setup_token_directory(const struct collector_options *options);
 
 #endif

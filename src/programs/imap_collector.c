@@ -11,6 +11,7 @@
 #include "fence/process.h"
 #include "fence/user.h"
 #include "net/loop.h"
+#include "programs/collector_authorize.h"
 #include "programs/collector_clerk.h"
 #include "programs/collector_fences.h"
 #include "programs/collector_limits.h"
@@ -34,6 +35,7 @@ struct program {
     struct conf *conf; /* NULL once the rooms have what they need */
     struct net_loop *loop;
     struct tls_store *tls;
+    struct tokens *tokens;
     struct sink *sink; /* NULL: the collector's */
     struct state *state;
     struct collector *collector;
@@ -160,7 +162,7 @@ static int program_make_collector(struct program *program, struct err *err)
     const struct conf *conf = program->conf;
     struct collect_account *accounts;
     struct collector_settings settings;
-    if (setup_accounts_new(conf, program->tls, &accounts, err) < 0)
+    if (setup_accounts_new(conf, program->tls, program->tokens, &accounts, err) < 0)
         return -1;
     setup_settings_init(conf, &settings);
     settings.continuous = options->continuous;
@@ -175,6 +177,7 @@ static int program_make_collector(struct program *program, struct err *err)
     collector_set_accounts(program->collector, accounts, conf->mailbox_count);
     setup_accounts_free(accounts, conf->mailbox_count);
     setup_settings_release(&settings);
+    tokens_sweep(program->tokens);
     return 0;
 }
 
@@ -192,7 +195,7 @@ static void program_go_live(struct program *program)
 {
     limits_check(program->conf);
     program->live = live_new(program->loop, &program->options, program->clerk, program->collector,
-                             program->conf, program->tls, program_stop, program);
+                             program->conf, program->tls, program->tokens, program_stop, program);
     program->tls = NULL;
     program_hold_hangup(false);
 }
@@ -269,6 +272,7 @@ static void program_release(struct program *program)
         net_timer_free(program->broker_patience);
     }
     tls_store_free(program->tls);
+    tokens_free(program->tokens);
     net_loop_free(program->loop);
     clerk_stop(program->clerk);
 }
@@ -284,13 +288,37 @@ static int program_settle(struct program *program, struct err *err)
     return clerk_start(&program->options, &program->clerk, err) < 0 ? EXIT_SOME_FAILED : EX_OK;
 }
 
+static struct tokens *program_make_tokens(const struct program *program)
+{
+    char *directory = setup_token_directory(&program->options);
+    struct tokens *tokens = tokens_new(program->loop, directory);
+    free(directory);
+    return tokens;
+}
+
+/* What the fences would not let it do, or NULL. */
+static const char *program_reaches_out(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->mailbox_count; i++) {
+        const struct conf_oauth2 *oauth2 = conf->mailboxes[i].oauth2;
+        if (oauth2 && oauth2->command)
+            return "a token_command has to be run";
+        if (oauth2 && oauth2->refresh_token_file)
+            return "a refresh_token_file has to be written";
+    }
+    return NULL;
+}
+
 /* The memory; then the fences, as all files are open and there is no thread yet. */
 static int program_open_state(struct program *program, struct err *err)
 {
     char *path;
     if (setup_state_open(&program->options, &program->state, &path, err) < 0)
         return -1;
-    if (!program->options.no_sandbox)
+    const char *reaches_out = program_reaches_out(program->conf);
+    if (!program->options.no_sandbox && reaches_out)
+        log_warning(NULL, "no fences (docs/security.md): %s", reaches_out);
+    else if (!program->options.no_sandbox)
         collector_fences_up(path);
     free(path);
     return 0;
@@ -304,11 +332,21 @@ static int program_prepare(struct program *program, struct err *err)
     program->loop = net_loop_new();
     net_loop_set_rest(program->loop, PROGRAM_REST);
     program->tls = tls_store_new(NULL);
+    program->tokens = program_make_tokens(program);
     if (setup_sink_new(program->conf, program->loop, program->tls, &program->sink, err) < 0)
         return EX_CONFIG;
     if (program_open_state(program, err) < 0)
         return EXIT_SOME_FAILED;
     return program_make_collector(program, err) < 0 ? EX_CONFIG : EX_OK;
+}
+
+static int program_authorize(struct program *program)
+{
+    char *directory = setup_token_directory(&program->options);
+    int result = authorize_run(program->conf, program->options.authorize, directory);
+    free(directory);
+    clerk_stop(program->clerk);
+    return result;
 }
 
 int main(int argc, char **argv)
@@ -328,6 +366,8 @@ int main(int argc, char **argv)
         clerk_stop(program.clerk);
         return EX_CONFIG;
     }
+    if (program.options.authorize)
+        return program_authorize(&program);
     result = program_prepare(&program, &err);
     if (result == EX_OK) {
         program_run(&program);

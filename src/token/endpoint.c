@@ -206,7 +206,7 @@ static void endpoint_ask(struct token_endpoint *source, const char *refresh)
     oauth_ask_refresh(&form, &client, used);
     source->call = net_http_post(source->http,
                                  &(struct net_http_request){.url = source->url,
-                                                            .ca_file = source->ca,
+                                                            .ca = source->ca,
                                                             .form = form.data,
                                                             .len = form.len,
                                                             .reply_most = OAUTH_REPLY_MOST,

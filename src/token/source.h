@@ -16,7 +16,7 @@ struct token_workers;
 struct token_endpoint_settings {
     const char *label; /* of a mailbox, for what a person is told to run */
     const char *token_url;
-    const char *ca; /* NULL: the system's */
+    const char *ca; /* in PEM; NULL: the system's */
     const char *client_id;
     const char *client_secret; /* NULL: none */
     const char *scope;         /* NULL: not said */

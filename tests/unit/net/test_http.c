@@ -98,13 +98,18 @@ static void begin(struct stage *stage, const char *file)
 static struct net_http_call *post(struct stage *stage, struct net_http *http, const char *scheme,
                                   const char *ca_file)
 {
-    char url[100];
+    char url[100], ca[20000] = "";
+    FILE *file = ca_file ? fopen(pki_path(pki, ca_file), "r") : NULL;
+    if (file) {
+        ca[fread(ca, 1, sizeof ca - 1, file)] = '\0';
+        fclose(file);
+    }
     snprintf(url, sizeof url, "%s://localhost:%u/token?a=b", scheme,
              net_listener_port(stage->listener));
     return net_http_post(http,
                          &(struct net_http_request){
                              .url = url,
-                             .ca_file = ca_file ? pki_path(pki, ca_file) : NULL,
+                             .ca = ca_file ? ca : NULL,
                              .form = FORM,
                              .len = strlen(FORM),
                              .reply_most = REPLY_MOST,

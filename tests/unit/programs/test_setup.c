@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "net/pki.h"
+#include "net/loop.h"
 #include "programs/collector_setup.h"
 
 static struct net_tls *setup_get(struct tls_store *store, struct conf_tls settings)
@@ -144,19 +145,23 @@ static void test_accounts(void **state)
     };
     struct conf conf = {.mailbox_path = "m.yml", .mailboxes = mailboxes, .mailbox_count = 3};
     struct tls_store *store = tls_store_new(NULL);
+    struct net_loop *loop = net_loop_new();
+    struct tokens *tokens = tokens_new(loop, NULL);
     struct collect_account *accounts;
     struct err err;
-    assert_int_equal(setup_accounts_new(&conf, store, &accounts, &err), 0);
+    assert_int_equal(setup_accounts_new(&conf, store, tokens, &accounts, &err), 0);
     assert_non_null(accounts[0].tls);
     assert_null(accounts[1].tls);
     assert_ptr_equal(accounts[2].tls, accounts[0].tls);
     assert_string_equal(accounts[2].label, "c");
     setup_accounts_free(accounts, 3);
     mailboxes[2].tls = (struct conf_tls){.mode = CONF_TLS_IMPLICIT, .verify = true, .ca = path};
-    assert_int_equal(setup_accounts_new(&conf, store, &accounts, &err), -1);
+    assert_int_equal(setup_accounts_new(&conf, store, tokens, &accounts, &err), -1);
     assert_ptr_equal(strstr(err.text, "m.yml:5: "), err.text);
     setup_accounts_free(NULL, 3);
+    tokens_free(tokens);
     tls_store_free(store);
+    net_loop_free(loop);
 }
 
 static int setup_begin(void **state)

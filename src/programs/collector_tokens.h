@@ -1,0 +1,27 @@
+/* programs/collector_tokens.h: what gives access tokens, by what it was made of: mailboxes with
+ * equal settings share one, also across a reload of the configuration. */
+#ifndef PROGRAMS_COLLECTOR_TOKENS_H
+#define PROGRAMS_COLLECTOR_TOKENS_H
+
+#include "conf/conf.h"
+#include "token/keeper.h"
+
+struct net_loop;
+struct tokens;
+
+/* `directory`: where refresh tokens are kept that have no file of their own; copied; NULL: nowhere.
+ */
+struct tokens *tokens_new(struct net_loop *loop, const char *directory);
+/* After all that was got from it was given back. NULL does nothing. */
+void tokens_free(struct tokens *tokens);
+/* A reference of the caller's own; NULL: a password logs in. An old failure of it is forgotten. */
+struct token_keeper *tokens_get(struct tokens *tokens, const struct conf_mailbox *mailbox);
+/* What was not got since the last call is not wanted any more. */
+void tokens_sweep(struct tokens *tokens);
+
+/* Where the refresh token of this mailbox is kept; NULL: nowhere. The caller frees it. A token that
+ * is written in the configuration has a place of its own there, so that another one counts at
+ * once. */
+char *tokens_file(const struct conf_mailbox *mailbox, const char *directory);
+
+#endif
