@@ -30,7 +30,8 @@ class Link:
         self.over = False
         self.client_first = False  # the client's end came before the server's
         self.frozen_until = 0.0  # time.monotonic(); nothing is read or written before
-        self.budget = None  # so many bytes more, in either direction, then it is reset
+        self.budget = None  # so many bytes more, in either direction, then it is cut
+        self.cut_cleanly = False  # by ends, not by resets
         self.swallowing = False  # the server's side is gone, the client is not told
 
     def other(self, side):
@@ -49,6 +50,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
+        self.forwarded = 0  # bytes, of all links
+        self._next = None
         self._links = []
         self._count = 0
         self._todo = []
@@ -74,6 +77,10 @@ class CuttingProxy:
     def cut_after(self, link, count):
         """Resets it when so many bytes more have passed, in the midst of whatever they are."""
         link.budget = count
+
+    def cut_next(self, count, cleanly):
+        """The same of the link that is made next."""
+        self._next = count, cleanly
 
     def freeze(self, link, seconds):
         link.frozen_until = time.monotonic() + seconds
@@ -149,8 +156,13 @@ class CuttingProxy:
         for sock in (client, server):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._count += 1
+        link = Link(self._count, client, server)
+        if self._next:
+            (link.budget, link.cut_cleanly), self._next = self._next, None
         with self._lock:
-            self._links.append(Link(self._count, client, server))
+            self._links.append(link)
+        if link.budget == 0:
+            self._cut_planned(link)
 
     def _serve(self, link, side, mask):
         try:
@@ -182,12 +194,13 @@ class CuttingProxy:
             count = side.socket.send(piece)
             data = bytes(side.waiting[:count])
             del side.waiting[:count]
+            self.forwarded += count
             if self._tap:
                 self._tap.forwarded(link, side is link.server, data)
             if link.budget is not None:
                 link.budget -= count
         if link.budget == 0:
-            self._cut(link)
+            self._cut_planned(link)
         elif link.other(side).read_over:
             self._pass_end(link, side)
 
@@ -211,6 +224,12 @@ class CuttingProxy:
             if side.socket.fileno() >= 0:
                 self._abort(side.socket)
         self._over(link, False)
+
+    def _cut_planned(self, link):
+        if link.cut_cleanly:
+            self._close(link)
+        else:
+            self._cut(link)
 
     def _close(self, link):
         for side in (link.client, link.server):

@@ -117,9 +117,9 @@ class Subscriber(Client):
         self._marker = f"confirm.{ident}"
         for channel in [*channels, self._marker]:
             self.subscribe(channel)
-        self._round_trip()
+        self.settle()
 
-    def _round_trip(self):
+    def settle(self):
         """All that was published before now has arrived; returns it."""
         mark = f"mark {time.monotonic_ns()}".encode()
         self.publish(self._marker, mark)
@@ -136,5 +136,5 @@ class Subscriber(Client):
 
     def assert_silent(self):
         """Nothing more has come."""
-        more = self._round_trip()
+        more = self.settle()
         assert not more, f"{len(more)} unexpected messages, the first: {more[0][2][:200]!r}"

@@ -1,0 +1,16 @@
+"""bench/cuts, a few bytes of it: whatever byte a connection is cut behind, the pass ends well, and nothing is
+missing or altered."""
+import os
+import subprocess
+import sys
+
+from peers.process import BUILD, REPOSITORY
+
+
+def test_cuts():
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "bench" / "cuts", "--every", "1499", "--from", "900",
+         "--confirm", "echo", "--build", BUILD],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    assert done.returncode == 0, done.stdout
+    assert " 0 missing, 0 altered" in done.stdout
