@@ -41,6 +41,7 @@ class Recording(Server):
 
 async def main():
     server = Recording(Authenticator(json.loads(accounts)))
+    server.exporter = None  # or it is on all interfaces
     server.add_endpoint_legacy("127.0.0.1:" + port)
     await server.serve_forever()
 
