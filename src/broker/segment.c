@@ -268,7 +268,8 @@ int broker_cursor_write(int folder, struct broker_place place, struct err *err)
     int fd = openat(folder, cursor_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return segment_fail(err, cursor_name);
-    int result = cursor_read(fd, &old, &newer) < 0 ? -1 : 0;
+    int found = cursor_read(fd, &old, &newer);
+    int result = found < 0 ? -1 : 0;
     segment_put(slot, CURSOR_MAGIC, 4);
     segment_put(slot + 4, place.at, 8);
     segment_put(slot + 12, place.number, 8);
@@ -278,6 +279,9 @@ int broker_cursor_write(int folder, struct broker_place place, struct err *err)
         result = segment_write_all(fd, &part, 1, (1 - newer) * CURSOR_SLOT);
     if (!result)
         result = fdatasync(fd);
+    /* The first one's name, too: it must be there when a segment goes that it has left. */
+    if (!result && !found)
+        result = fsync(folder);
     if (result)
         segment_fail(err, cursor_name);
     close(fd);
@@ -379,7 +383,9 @@ int broker_folder_open(int parent, const char *name, struct broker_folder *ret_f
     if (folder.fd < 0)
         return segment_fail(err, name);
     folder_load_cursor(&folder);
-    if (folder_list_segments(&folder, err) ||
+    /* Who made the names in it may have been killed before that, too. */
+    int result = fsync(folder.fd) ? segment_fail(err, "syncing") : 0;
+    if (result || folder_list_segments(&folder, err) ||
         (folder.segment_count && folder_find_end(&folder, &cut, err))) {
         broker_folder_release(&folder);
         return err_prefix(err, "%s", name);

@@ -25,8 +25,10 @@ def chosen():
     first, *others = rows()
     collector = [*cases(first), *(case for row in others for case in cases(row, MADE))]
     broker = [case for way in ("echo", "close") for case in cases(BrokerCase(confirm=way))]
-    # And a power cut behind the marks.
-    return [Case(at="imap.send:7", power="nothing"), *collector[STEP // 2::STEP],
+    # And power cuts behind the marks, and when a segment that is done with is deleted.
+    return [Case(at="imap.send:7", power="nothing"),
+            *(BrokerCase(at=f"disk:{number}", power="some") for number in range(49, 53)),
+            *collector[STEP // 2::STEP],
             *broker[BROKER_STEP // 2::BROKER_STEP]]
 
 
