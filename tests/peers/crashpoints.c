@@ -273,15 +273,23 @@ static ssize_t put(struct way way, const struct iovec *pieces, size_t pieces_cou
     return done;
 }
 
-static bool is_socket(int fd)
+static mode_t type_of(int fd)
 {
     struct stat status;
-    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    return fstat(fd, &status) == 0 ? status.st_mode & S_IFMT : 0;
+}
+
+static bool is_socket(int fd)
+{
+    return type_of(fd) == S_IFSOCK;
 }
 
 ssize_t writev(int fd, const struct iovec *pieces, int pieces_count)
 {
     struct way way = {.fd = fd, .is_socket = is_socket(fd), .offset = -1};
+    /* A pipe may be written by a signal's handler, and who it interrupts may hold the lock. */
+    if (!way.is_socket && type_of(fd) != S_IFREG)
+        return way_put(&way, pieces, (size_t)pieces_count);
     return put(way, pieces, (size_t)pieces_count);
 }
 
