@@ -1,4 +1,5 @@
 """What the benchmarks of continuous collection share."""
+import fcntl
 import json
 import math
 import os
@@ -17,8 +18,10 @@ def build(directory, *targets):
     if not (directory / "build.ninja").exists():
         subprocess.run(["meson", "setup", directory, REPOSITORY], check=True,
                        stdout=subprocess.DEVNULL)
-    subprocess.run(["ninja", "-C", directory, "--quiet", "imap-collector", "hpfeeds-broker",
-                    *targets], check=True)
+    with open(directory / "bench.lock", "w") as lock:  # they may be started side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["ninja", "-C", directory, "--quiet", "imap-collector", "hpfeeds-broker",
+                        *targets], check=True)
     os.environ["IMAP_COLLECTOR_BUILD"] = str(directory)
 
 
