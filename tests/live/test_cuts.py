@@ -1,5 +1,5 @@
-"""bench/cuts, a few bytes of it: whatever byte a connection is cut behind, the pass ends well, and nothing is
-missing or altered."""
+"""bench/cuts, a few bytes of it: whatever byte a connection is cut behind, the pass ends well, and
+nothing is missing or altered."""
 import os
 import subprocess
 import sys
