@@ -85,22 +85,67 @@ void conf_file_error_at(const struct conf_file *file, unsigned line, unsigned co
     va_end(args);
 }
 
-char *conf_file_resolve(const struct conf_file *file, const struct conf_yaml *at, const char *path)
+/* The value of "${NAME}", which `text` begins with; *ret_len is how long that is. NULL: reported;
+ * or, with *ret_len 0, it is no such thing. */
+static const char *conf_file_variable(const struct conf_file *file, const struct conf_yaml *at,
+                                      const char *text, size_t *ret_len)
 {
-    static const char credentials[] = "${CREDENTIALS_DIRECTORY}/";
-    const char *home = getenv("HOME");
-    if (!strncmp(path, credentials, sizeof credentials - 1)) {
-        const char *directory = getenv("CREDENTIALS_DIRECTORY");
-        if (directory && *directory)
-            return mem_printf("%s/%s", directory, path + sizeof credentials - 1);
+    static const char credentials[] = "CREDENTIALS_DIRECTORY";
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    size_t len = strncmp(text, "${", 2) ? 0 : strspn(text + 2, allowed);
+    *ret_len = len && text[2 + len] == '}' ? len + 3 : 0;
+    if (!*ret_len)
+        return NULL;
+    char *name = mem_strndup(text + 2, len);
+    const char *value = getenv(name);
+    if (value && !*value)
+        value = NULL;
+    if (!value && !strcmp(name, credentials))
         conf_file_error(file, at,
                         "there is no ${CREDENTIALS_DIRECTORY}: systemd makes one for a service "
                         "with LoadCredential=");
-        return NULL;
+    else if (!value)
+        conf_file_error(file, at, "a variable of the environment in this path is not set");
+    free(name);
+    return value;
+}
+
+/* With the values of its variables, or NULL. The caller frees it. */
+static char *conf_file_substitute(const struct conf_file *file, const struct conf_yaml *at,
+                                  const char *path)
+{
+    struct buf out = {0};
+    while (*path) {
+        size_t len;
+        const char *value = conf_file_variable(file, at, path, &len);
+        if (len && !value) {
+            buf_release(&out);
+            return NULL;
+        }
+        if (len)
+            buf_add_str(&out, value);
+        else
+            buf_add_byte(&out, (uint8_t)*path);
+        path += len ? len : 1;
     }
-    if (!strncmp(path, "~/", 2) && home)
-        return mem_printf("%s%s", home, path + 1);
-    return mem_printf("%s%s", path[0] == '/' ? "" : file->directory, path);
+    return buf_cstr(&out);
+}
+
+char *conf_file_resolve(const struct conf_file *file, const struct conf_yaml *at, const char *path)
+{
+    const char *home = getenv("HOME");
+    char *written = conf_file_substitute(file, at, path);
+    if (!written)
+        return NULL;
+    const char *before = written[0] == '/' ? "" : file->directory;
+    const char *rest = written;
+    if (!strncmp(written, "~/", 2) && home) {
+        before = home;
+        rest = written + 1;
+    }
+    char *resolved = mem_printf("%s%s", before, rest);
+    free(written);
+    return resolved;
 }
 
 void conf_file_check_mode(struct conf_file *file)

@@ -34,9 +34,8 @@ int conf_file_read(struct conf_file *file);
 /* Takes a byte order mark off the content. Returns -1, reported, when it is not UTF-8 text. */
 int conf_file_check(struct conf_file *file);
 /* A path of the file's text, made one that can be opened: relative ones start at the file's
- * directory, "~/" is the home directory, "${CREDENTIALS_DIRECTORY}/" where systemd put what
- * LoadCredential= names. The caller frees it; NULL: reported at `at`, there is no such directory.
- */
+ * directory, "~/" is the home directory, "${NAME}" what the environment has of that name. The
+ * caller frees it; NULL: reported at `at`, it has nothing. */
 char *conf_file_resolve(const struct conf_file *file, const struct conf_yaml *at, const char *path);
 /* Secrets that stand in a file which everyone can read are worth a warning. */
 void conf_file_check_mode(struct conf_file *file);

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/mem.h"
 #include "net/conn_impl.h"
 
 enum {
@@ -34,7 +35,10 @@ static enum net_io net_conn_write_record(struct net_conn *conn, size_t *ret_len,
 {
     size_t len;
     const void *data = net_queue_join(&conn->out, conn->loop->record, NET_RECORD, &len);
-    return net_tls_write(conn->ssl, data, len, ret_len, err);
+    enum net_io io = net_tls_write(conn->ssl, data, len, ret_len, err);
+    if (data == conn->loop->record)
+        mem_wipe(conn->loop->record, len);
+    return io;
 }
 
 /* The peer's last words may be there still: they are read before the failure is told. */

@@ -32,6 +32,7 @@ static const uint8_t *net_piece_rest(const struct net_piece *piece, size_t *ret_
 static void net_piece_empty(struct net_piece *piece)
 {
     block_unref(piece->block);
+    mem_wipe(piece->bytes.data, piece->bytes.cap); /* a password, perhaps; blocks hold mail */
     buf_release(&piece->bytes);
     piece->block = NULL;
 }

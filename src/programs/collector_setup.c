@@ -147,12 +147,15 @@ int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_st
 
 void setup_feed_key(const struct conf_feed *feed, struct buf *out)
 {
-    buf_printf(out, "%s\n%u\n%s\n%s\n", feed->host, feed->port, feed->ident, feed->secret);
+    buf_printf(out, "%s\n%u\n%s\n", feed->host, feed->port, feed->ident);
     for (size_t i = 0; i < feed->channel_count; i++)
         buf_printf(out, "%s\n", feed->channels[i]);
     buf_printf(out, "%d %d\n%s\n%" PRIu64 " %" PRIu32 "\n", feed->payload_raw, (int)feed->confirm,
                feed->confirm_channel, feed->confirm_grace, feed->max_frame);
     tls_store_key(&feed->tls, out);
+    /* Last: growing would leave a copy. */
+    buf_reserve_exact(out, strlen(feed->secret) + 1);
+    buf_add(out, feed->secret, strlen(feed->secret));
 }
 
 /* Where the state is, unless --state says so. The caller frees it; NULL: no home. */

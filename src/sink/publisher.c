@@ -1,8 +1,11 @@
 #include "sink/publisher.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "hpfeeds/client.h"
 #include "net/conn.h"
 #include "sink/mail.h"
@@ -46,6 +49,34 @@ static void publisher_flush(struct publisher *publisher)
     buf_clear(output);
 }
 
+/* Is it in the text, as it is shown there? Takes the form. */
+static bool publisher_words_hold(const char *text, struct buf *form)
+{
+    bool found = form->len && strstr(text, buf_cstr(form));
+    mem_wipe(form->data, form->cap);
+    buf_release(form);
+    return found;
+}
+
+/* What a broker says, unless it repeats the secret, which it knows, in plain or in base64. The
+ * default secret is none, but a word that may be said. */
+static const char *publisher_words(const struct publisher *publisher, const char *text)
+{
+    const char *secret = publisher->settings->secret;
+    size_t len = strlen(secret);
+    struct buf plain = {0}, encoded = {0};
+    if (!strcmp(secret, "secret"))
+        return text;
+    buf_reserve_exact(&plain, 4 * len + 1); /* escaped, a byte takes up to four */
+    text_escape((char *)plain.data, plain.cap, secret, len);
+    plain.len = strlen((const char *)plain.data);
+    buf_reserve_exact(&encoded, len / 3 * 4 + 5);
+    base64_encode(&encoded, secret, len);
+    bool held = publisher_words_hold(text, &plain);
+    held = publisher_words_hold(text, &encoded) || held;
+    return held ? "(its words repeat the secret)" : text;
+}
+
 static void publisher_handle(struct publisher *publisher, const struct hpfeeds_client_event *event)
 {
     struct err err;
@@ -62,9 +93,11 @@ static void publisher_handle(struct publisher *publisher, const struct hpfeeds_c
         break;
     case HPFEEDS_CLIENT_ERROR:
         if (event->later)
-            err_set(&err, ERR_RETRY_LATER, "the broker says: %s", event->text);
+            err_set(&err, ERR_RETRY_LATER, "the broker says: %s",
+                    publisher_words(publisher, event->text));
         else
-            err_set(&err, ERR_GIVE_UP, "the broker refused: %s", event->text);
+            err_set(&err, ERR_GIVE_UP, "the broker refused: %s",
+                    publisher_words(publisher, event->text));
         publisher_gone(publisher, event->later ? PUBLISHER_PUT_OFF : PUBLISHER_REFUSED, &err);
         break;
     }

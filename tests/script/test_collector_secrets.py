@@ -1,0 +1,158 @@
+"""Secrets: whatever happens, nothing that imap-collector writes or shows holds one."""
+import base64
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from peers.fixtures import hpfeeds, imap, live, run, spam, start  # noqa: F401
+from peers.scripted_broker import SECRET
+
+GOOD = 'right-"p\\ss-7f3a91'
+WRONG = "wrong-pass-c01d77"
+FROM_FILE = "from-file-51be02"
+FROM_COMMAND = "from-command-9d44e8"
+FAILED = "of-a-failed-one-2ab6f0"
+BROKER = "of-the-broker-66e1c3"
+PHRASE = "passphrase-0f81d5"
+LEVELS = ["error", "warning", "info", "debug"]
+
+
+def forms(secret):
+    """As it is, and as servers, mechanisms, logs and shells write it."""
+    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
+    yield from (secret, quoted, json.dumps(secret)[1:-1], json.dumps(quoted)[1:-1])
+    for text in (secret, "\0trap\0" + secret):
+        yield base64.b64encode(text.encode()).decode()
+
+
+def holds(text, *secrets):
+    """Those of the secrets that the text gives away."""
+    return [form for secret in secrets for form in forms(secret) if form in text]
+
+
+def refuses(server, words):
+    """Its login is refused in words that repeat the password."""
+    for name in ("AUTHENTICATE", "LOGIN"):
+        server.on(name, lambda s, c: s.no(c, f"[AUTHENTICATIONFAILED] {words} is wrong"))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_pass(imap, hpfeeds, run, tmp_path, level, form):
+    """Logins that go well, go badly and are mocked, with secrets of every origin."""
+    hidden = tmp_path / "secret"
+    hidden.write_text(FROM_FILE + "\n")
+    hidden.chmod(0o600)
+    mocked = dict(enumerate((WRONG, *list(forms(WRONG))[-2:])))
+    sources = {"good": {"password": GOOD}, **{f"wrong{n}": {"password": WRONG} for n in mocked},
+               "file": {"password_file": str(hidden)},
+               "command": {"password_command": ["sh", "-c", f"echo {FROM_COMMAND}; echo x >&2"]}}
+    mailboxes = []
+    for name, source in sources.items():
+        server = imap(spam(1, who=name), name=name)
+        mailbox = {key: value for key, value in server.mailbox(name=name).items()
+                   if key != "password"}
+        mailboxes.append({**mailbox, **source})
+        if name.startswith("wrong"):
+            refuses(server, mocked[int(name[5:])])
+        else:
+            own = {"good": GOOD, "file": FROM_FILE, "command": FROM_COMMAND}[name]
+            server.on("SELECT", lambda s, c, own=own: s.no(c, f"no {own} here"))
+    result = run(hpfeeds.feed(), mailboxes, "--log-level", level, "--log-format", form)
+    written = result.out + result.err
+    for path in result.state.parent.glob("*"):
+        written += path.read_bytes().decode("latin-1")
+    assert result.code == 1 and result.out.count("its words repeat the password") > 3, result
+    assert not holds(written, GOOD, WRONG, FROM_FILE, FROM_COMMAND, SECRET), result
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_broker_that_repeats_the_secret(imap, hpfeeds, run, form):
+    server = imap(spam(1))
+    for told in (BROKER, base64.b64encode(BROKER.encode()).decode()):
+        hpfeeds.login = lambda link, told=told: link.error(f"no, {told}") or link.close()
+        result = run({**hpfeeds.feed(), "secret": BROKER}, [server.mailbox()],
+                     "--log-level", "debug", "--log-format", form)
+        assert result.code == 75 and "its words repeat the secret" in result.err, result
+        assert not holds(result.out + result.err, BROKER), result
+
+
+def test_a_command_that_fails(imap, hpfeeds, run):
+    """What it said of its trouble is shown, without the secret that it had given by then."""
+    server = imap(spam(1))
+    mailbox = {key: value for key, value in server.mailbox().items() if key != "password"}
+    told = f"echo {FAILED}; echo no key for {FAILED} >&2; exit 3"
+    result = run(hpfeeds.feed(), [{**mailbox, "password_command": ["sh", "-c", told]}])
+    assert result.code == 78 and "exit status 3: no key for" in result.err, result
+    assert not holds(result.out + result.err, FAILED), result
+
+
+def test_a_key_with_a_passphrase(imap, hpfeeds, run, certs, tmp_path):
+    """Nobody is asked for it, on no terminal."""
+    server = imap(spam(1))
+    key = tmp_path / "locked.key"
+    subprocess.run(["openssl", "pkey", "-in", certs.key, "-aes256", "-passout", f"pass:{PHRASE}",
+                    "-out", key], check=True, capture_output=True)
+    key.chmod(0o600)
+    result = run({**hpfeeds.feed(), "tls": True, "tls_cert": str(certs.cert), "tls_key": str(key)},
+                 [server.mailbox()], "--log-level", "debug")
+    assert result.code == 78 and "locked.key" in result.err, result
+    assert not holds(result.out + result.err, PHRASE)
+
+
+def processes(pid):
+    """It and its children."""
+    return [pid] + [child for word in
+                    pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                    for child in processes(int(word))]
+
+
+def test_what_the_system_shows(imap, hpfeeds, live, tmp_path):
+    """The processes that go on have secrets neither in their arguments nor in their environment."""
+    server = imap(spam(1))
+    run = live(hpfeeds.feed(), [server.mailbox(password=GOOD)])
+    server.wait_for_idle()
+    pids = processes(run.process.pid)
+    names = [pathlib.Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+    assert names == ["imap-collector", "collector-clerk"]
+    for pid in pids:
+        for name in ("cmdline", "environ"):
+            try:
+                shown = pathlib.Path(f"/proc/{pid}/{name}").read_bytes().decode("latin-1")
+            except PermissionError:
+                continue
+            assert not holds(shown, GOOD, SECRET)
+    run.stop()
+    assert run.code == 0, run
+
+
+def memory(pid):
+    """All that it has in memory, range by range, but for what sanitizers reserve."""
+    with open(f"/proc/{pid}/mem", "rb") as content, open(f"/proc/{pid}/maps") as maps:
+        for line in maps:
+            bounds, rights = line.split()[:2]
+            first, end = (int(bound, 16) for bound in bounds.split("-"))
+            if rights.startswith("rw") and end - first < 1 << 24:
+                content.seek(first)
+                try:
+                    yield content.read(end - first)
+                except OSError:
+                    continue
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into what is not dumpable")
+def test_what_is_in_memory_after_the_login(imap, hpfeeds, live):
+    """What the next login needs, once, and no other copy: not of parsers, buffers or mechanisms."""
+    server = imap(spam(1))
+    run = live(hpfeeds.feed(), [server.mailbox(password=GOOD)])
+    server.wait_for_idle()
+    own, clerk = (b"\n".join(memory(pid)) for pid in processes(run.process.pid))
+    assert own.count(GOOD.encode()) == 1
+    assert not [form for form in list(forms(GOOD))[1:] if form.encode() in own]
+    assert own.count(SECRET.encode()) <= 2  # for connections; to know whether a reload has another
+    assert GOOD.encode() not in clerk and SECRET.encode() not in clerk
+    run.stop()
+    assert run.code == 0, run
