@@ -173,6 +173,28 @@ static void test_conf_credentials(void **state)
     free(expected);
 }
 
+/* Paths have variables in them, anywhere; a secret is what it is. */
+static void test_conf_variables(void **state)
+{
+    (void)state;
+    mkdir("credentials", 0700);
+    scene_write_text("credentials/trap-1", "hunter2\n");
+    scene_write_text("f.yml", "secret: a${TRAP_NUMBER}${\n");
+    scene_write_text("m.yml", "- username: u\n  host: h\n"
+                              "  password_file: ${TRAP_WHERE}/trap-${TRAP_NUMBER}\n");
+    unsetenv("TRAP_WHERE");
+    setenv("TRAP_NUMBER", "1", 1);
+    conf_expect("f.yml", "m.yml",
+                "m.yml:3:18: a variable of the environment in this path is not set\n");
+    setenv("TRAP_WHERE", "credentials", 1);
+    char *got = scene_load("f.yml", "m.yml", false);
+    assert_non_null(strstr(got, "secret=a${TRAP_NUMBER}${ "));
+    assert_non_null(strstr(got, "user=u password=hunter2 "));
+    free(got);
+    unsetenv("TRAP_WHERE");
+    unsetenv("TRAP_NUMBER");
+}
+
 static void conf_expect_mode(const char *content, unsigned mode, const char *expected)
 {
     scene_write_text("f.yml", GOOD_FEED);
@@ -422,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_conf_syntax),        cmocka_unit_test(test_conf_all_in_one_go),
         cmocka_unit_test(test_conf_alias_bomb),    cmocka_unit_test(test_conf_cut),
         cmocka_unit_test(test_conf_nothing),       cmocka_unit_test(test_conf_credentials),
+        cmocka_unit_test(test_conf_variables),
     };
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
 }
