@@ -64,7 +64,7 @@ char *tokens_file(const struct conf_mailbox *mailbox, const char *directory)
     tokens_add_text(&of, mailbox->username);
     tokens_add_text(&of, oauth2->refresh_token);
     tokens_digest(&of, digest);
-    buf_printf(&path, "%s/oauth2/", directory);
+    buf_printf(&path, "%s/oauth2-", directory);
     for (size_t i = 0; i < TOKENS_NAME; i++)
         buf_printf(&path, "%02x", digest[i]);
     char *name = mem_strdup(buf_cstr(&path));

@@ -84,15 +84,20 @@ static int store_sync_directory(const char *path)
     return result;
 }
 
+/* Those that are missing, and no others: behind fences (fence/fence.h) a parent that is there
+ * cannot be made, which is told in another way than elsewhere. */
 static int store_make_directories(const char *path)
 {
-    char *copy = mem_strdup(path);
+    const char *slash = strrchr(path, '/');
+    struct stat info;
+    if (!slash || slash == path)
+        return 0;
+    char *directory = mem_strndup(path, (size_t)(slash - path));
     int result = 0;
-    for (char *at = copy + 1; *copy && result == 0 && (at = strchr(at, '/')); *at++ = '/') {
-        *at = '\0';
-        result = mkdir(copy, 0700) < 0 && errno != EEXIST ? -1 : 0;
-    }
-    free(copy);
+    if (stat(directory, &info) < 0)
+        result =
+            errno == ENOENT && store_make_directories(directory) == 0 ? mkdir(directory, 0700) : -1;
+    free(directory);
     return result;
 }
 

@@ -145,7 +145,7 @@ def test_rotated_token(tmp_path, dovecot, trap, endpoint, collected, place):
         result = collected([entry])
         assert result.code == 0, result
     if place == "refresh_token":
-        (kept,) = (tmp_path / "state" / "oauth2").iterdir()
+        (kept,) = (tmp_path / "state").glob("oauth2-*")
     assert kept.read_text().strip() in endpoint.refresh
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [path for path in kept.parent.iterdir() if path.name.startswith(kept.name + ".")] == []
