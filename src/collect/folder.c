@@ -760,6 +760,7 @@ void folder_committed(void *owner, const struct state_change *change)
         if (!strcmp(change->note, MARKS_NOTE_COPIED) && folder->session)
             marks_add(&folder->marks, change->uid, true);
         break;
+    case STATE_SET_PROOF: /* not a folder's */
     case STATE_FORGET:
         break;
     }

@@ -80,6 +80,7 @@ static void journal_task_free(struct journal_task *task)
     for (size_t i = 0; i < task->count; i++) {
         free((char *)(uintptr_t)task->changes[i].note);
         free((char *)(uintptr_t)task->changes[i].limit);
+        free((char *)(uintptr_t)task->changes[i].account);
     }
     free(task->changes);
     free(task->owners);
@@ -119,7 +120,8 @@ static void journal_report(struct journal *journal, struct journal_task *task)
         return;
     }
     for (size_t i = 0; i < task->count; i++)
-        journal->events->committed(task->owners[i], &task->changes[i]);
+        if (task->owners[i])
+            journal->events->committed(task->owners[i], &task->changes[i]);
 }
 
 static void journal_again(void *ctx)
@@ -325,6 +327,7 @@ void journal_add(struct journal *journal, void *owner, const struct state_change
     *copy = *change;
     copy->note = mem_strdup(change->note);
     copy->limit = mem_strdup(change->limit);
+    copy->account = mem_strdup(change->account);
     task->owners[task->count++] = owner;
     if (task->count == JOURNAL_BATCH_GOOD)
         net_deferred_schedule(journal->pump);

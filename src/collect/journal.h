@@ -48,7 +48,7 @@ void journal_load(struct journal *journal, const char *account, const char *fold
                   void (*loaded)(void *owner, struct state_folder *moved, const struct err *err),
                   void *owner);
 /* Adds a change; its texts are copied. `owner` hears of it through `committed`, and must live
- * until then. */
+ * until then; NULL: nobody does. */
 void journal_add(struct journal *journal, void *owner, const struct state_change *change);
 /* Forgets old hashes over `keep`, see state_prune_old(). Nobody hears of it. */
 void journal_prune_old(struct journal *journal, int64_t folder, size_t keep);

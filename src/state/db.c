@@ -37,6 +37,10 @@ static const char *const state_db_migrations[] = {
     "  seq INTEGER NOT NULL," /* generation << 32 | uid: higher is newer */
     "  PRIMARY KEY (folder, sha256, seq)"
     ") STRICT, WITHOUT ROWID;",
+    "CREATE TABLE proof ("
+    "  account TEXT PRIMARY KEY NOT NULL,"
+    "  proof INTEGER NOT NULL" /* enum imap_proof */
+    ") STRICT, WITHOUT ROWID;",
 };
 
 enum {

@@ -27,6 +27,7 @@ struct state_memory_folder {
 struct state_memory {
     struct state state;
     struct state_table folders;
+    struct state_proofs proofs;
 };
 
 static char *state_memory_text(const char *text)
@@ -252,15 +253,33 @@ static void state_memory_apply(struct state_memory_folder *folder, bool current,
 static int state_memory_commit(struct state *state, const struct state_change *changes,
                                size_t count, struct err *err)
 {
-    struct state_table *folders = &((struct state_memory *)state)->folders;
+    struct state_memory *memory = (struct state_memory *)state;
+    struct state_table *folders = &memory->folders;
     bool current;
     for (size_t i = 0; i < count; i++)
-        if (!state_table_by_id(folders, changes[i].folder, &current))
+        if (changes[i].type != STATE_SET_PROOF &&
+            !state_table_by_id(folders, changes[i].folder, &current))
             return err_set(err, ERR_GIVE_UP, "state: change of a folder that was not loaded");
     for (size_t i = 0; i < count; i++) {
+        if (changes[i].type == STATE_SET_PROOF) {
+            state_proofs_set(&memory->proofs, changes[i].account, changes[i].proof);
+            continue;
+        }
         struct state_entry *entry = state_table_by_id(folders, changes[i].folder, &current);
         state_memory_apply((struct state_memory_folder *)entry, current, &changes[i]);
     }
+    return 0;
+}
+
+static int state_memory_load_proofs(struct state *state, struct state_proofs *ret_proofs,
+                                    struct err *err)
+{
+    (void)err;
+    const struct state_proofs *proofs = &((struct state_memory *)state)->proofs;
+    struct state_proofs copy = {0};
+    for (size_t i = 0; i < proofs->count; i++)
+        state_proofs_set(&copy, proofs->items[i].account, proofs->items[i].proof);
+    *ret_proofs = copy;
     return 0;
 }
 
@@ -306,12 +325,14 @@ static void state_memory_free(struct state *state)
 {
     struct state_memory *memory = (struct state_memory *)state;
     state_table_release(&memory->folders, state_memory_folder_release);
+    state_proofs_release(&memory->proofs);
     free(memory);
 }
 
 static const struct state_ops state_memory_ops = {
     .load = state_memory_load,
     .commit = state_memory_commit,
+    .load_proofs = state_memory_load_proofs,
     .prune_old = state_memory_prune_old,
     .free = state_memory_free,
 };

@@ -29,6 +29,8 @@ enum state_sql {
     SQL_TURN_DELETE,
     SQL_TURN_FOLDER,
     SQL_PRUNE,
+    SQL_PUT_PROOF,
+    SQL_GET_PROOFS,
     SQL_COUNT,
 };
 
@@ -58,6 +60,8 @@ static const char *const state_sqlite_sql[SQL_COUNT] = {
     [SQL_TURN_FOLDER] = "UPDATE folder SET uidvalidity = ?2, generation = ?3 WHERE id = ?1",
     [SQL_PRUNE] = "DELETE FROM old WHERE folder = ?1 AND seq <="
                   " (SELECT seq FROM old WHERE folder = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    [SQL_PUT_PROOF] = "INSERT OR REPLACE INTO proof (account, proof) VALUES (?1, ?2)",
+    [SQL_GET_PROOFS] = "SELECT account, proof FROM proof ORDER BY account",
 };
 
 /* A folder that was loaded. Its row is written with its first change, so that a first look at ten
@@ -330,9 +334,20 @@ static int state_sqlite_add_delivered(struct state_sqlite *sqlite,
                    : state_sqlite_put_old(sqlite, folder, change, err);
 }
 
+static int state_sqlite_put_proof(struct state_sqlite *sqlite, const struct state_change *change,
+                                  struct err *err)
+{
+    sqlite3_stmt *stmt = sqlite->stmts[SQL_PUT_PROOF];
+    sqlite3_bind_text(stmt, 1, change->account, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, change->proof);
+    return state_sqlite_run(sqlite, SQL_PUT_PROOF, err);
+}
+
 static int state_sqlite_apply(struct state_sqlite *sqlite, const struct state_change *change,
                               struct err *err)
 {
+    if (change->type == STATE_SET_PROOF)
+        return state_sqlite_put_proof(sqlite, change, err);
     bool current;
     struct state_sqlite_folder *folder =
         (struct state_sqlite_folder *)state_table_by_id(&sqlite->folders, change->folder, &current);
@@ -386,6 +401,26 @@ static int state_sqlite_commit(struct state *state, const struct state_change *c
     return result;
 }
 
+static int state_sqlite_load_proofs(struct state *state, struct state_proofs *ret_proofs,
+                                    struct err *err)
+{
+    struct state_sqlite *sqlite = (struct state_sqlite *)state;
+    sqlite3_stmt *stmt = sqlite->stmts[SQL_GET_PROOFS];
+    struct state_proofs proofs = {0};
+    int rc, result = 0;
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        state_proofs_set(&proofs, (const char *)sqlite3_column_text(stmt, 0),
+                         (unsigned)sqlite3_column_int64(stmt, 1));
+    if (rc != SQLITE_DONE)
+        result = state_db_error(sqlite->db, err);
+    sqlite3_reset(stmt);
+    if (result < 0)
+        state_proofs_release(&proofs);
+    else
+        *ret_proofs = proofs;
+    return result;
+}
+
 static int state_sqlite_prune_old(struct state *state, int64_t id, size_t keep, struct err *err)
 {
     struct state_sqlite *sqlite = (struct state_sqlite *)state;
@@ -418,6 +453,7 @@ static void state_sqlite_free(struct state *state)
 static const struct state_ops state_sqlite_ops = {
     .load = state_sqlite_load,
     .commit = state_sqlite_commit,
+    .load_proofs = state_sqlite_load_proofs,
     .prune_old = state_sqlite_prune_old,
     .free = state_sqlite_free,
 };

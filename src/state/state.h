@@ -55,6 +55,7 @@ enum state_change_type {
     STATE_ADD_HELD,       /* uid, sha256 or zeros, note, limit; replaces an earlier hold */
     STATE_SET_NOTE,       /* uid: what was done to it in the mailbox */
     STATE_FORGET,         /* uid: it is no longer in the folder */
+    STATE_SET_PROOF,      /* account, proof; nothing else: how it has logged in */
 };
 
 /* Changes are applied in their order; adding what is there replaces it; a note or a forgetting of
@@ -67,6 +68,18 @@ struct state_change {
     uint8_t sha256[STATE_SHA256];
     const char *note;  /* NULL: "" */
     const char *limit; /* NULL: "" */
+    const char *account;
+    unsigned proof;
+};
+
+/* How accounts have proven their passwords, in the caller's numbers; 0 is as good as not there. */
+struct state_proofs {
+    struct state_proof {
+        char *account;
+        unsigned proof;
+    } * items; /* sorted by account */
+    size_t count;
+    size_t cap;
 };
 
 struct state;
@@ -76,6 +89,7 @@ struct state_ops {
                 uint32_t first_uid, struct state_folder *ret_folder, struct err *err);
     int (*commit)(struct state *state, const struct state_change *changes, size_t count,
                   struct err *err);
+    int (*load_proofs)(struct state *state, struct state_proofs *ret_proofs, struct err *err);
     int (*prune_old)(struct state *state, int64_t folder, size_t keep, struct err *err);
     void (*free)(struct state *state);
 };
@@ -104,6 +118,13 @@ static inline int state_commit(struct state *state, const struct state_change *c
     return state->ops->commit(state, changes, count, err);
 }
 
+/* Of all accounts. Release the result with state_proofs_release(). */
+static inline int state_load_proofs(struct state *state, struct state_proofs *ret_proofs,
+                                    struct err *err)
+{
+    return state->ops->load_proofs(state, ret_proofs, err);
+}
+
 /* Keeps at most `keep` of the folder's old hashes, the newest (last UIDVALIDITY, highest UID):
  * there cannot be more mails left over from before than the mailbox has that are not known
  * otherwise. Does nothing to a folder that has since been loaded under another uidvalidity. */
@@ -118,6 +139,11 @@ static inline void state_free(struct state *state)
     if (state)
         state->ops->free(state);
 }
+
+unsigned state_proofs_get(const struct state_proofs *proofs, const char *account);
+/* The name is copied. */
+void state_proofs_set(struct state_proofs *proofs, const char *account, unsigned proof);
+void state_proofs_release(struct state_proofs *proofs);
 
 void state_folder_release(struct state_folder *folder);
 /* The mail with this uid, or NULL. */

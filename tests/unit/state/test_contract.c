@@ -546,12 +546,49 @@ static void test_many_texts(void **state)
     scratch_remove(&run.scratch);
 }
 
+/* Stands from commit to commit, beside changes of folders; the last one counts. */
+static void test_proofs(void **state)
+{
+    struct run run = {.variant = *state, .name = "proofs"};
+    struct state_proofs proofs;
+    struct state_folder folder;
+    scratch_make(&run.scratch);
+    run_open(&run);
+    assert_int_equal(state_load_proofs(run.state, &proofs, NULL), 0);
+    assert_int_equal(proofs.count, 0);
+    assert_int_equal(state_proofs_get(&proofs, "trap"), 0);
+    run_load_as(&run, 0, 7, &folder);
+    const struct state_change changes[] = {
+        {.type = STATE_SET_PROOF, .account = "trap", .proof = 2},
+        {.folder = folder.id, .uid = 1},
+        {.type = STATE_SET_PROOF, .account = "m\xC3\xA4x@h", .proof = 1},
+        {.type = STATE_SET_PROOF, .account = "trap", .proof = 1},
+        {.type = STATE_SET_PROOF, .account = "a", .proof = 2},
+    };
+    state_folder_release(&folder);
+    assert_int_equal(state_commit(run.state, changes, sizeof changes / sizeof *changes, NULL), 0);
+    if (run.variant->disk)
+        run_reopen(&run);
+    assert_int_equal(state_load_proofs(run.state, &proofs, NULL), 0);
+    assert_int_equal(proofs.count, 3);
+    assert_int_equal(state_proofs_get(&proofs, "a"), 2);
+    assert_int_equal(state_proofs_get(&proofs, "m\xC3\xA4x@h"), 1);
+    assert_int_equal(state_proofs_get(&proofs, "trap"), 1);
+    assert_int_equal(state_proofs_get(&proofs, "Trap"), 0);
+    state_proofs_release(&proofs);
+    run_load_as(&run, 0, 7, &folder);
+    assert_int_equal(folder.count, 1);
+    state_folder_release(&folder);
+    state_free(run.state);
+    scratch_remove(&run.scratch);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),    cmocka_unit_test(test_all_or_nothing),
         cmocka_unit_test(test_many),       cmocka_unit_test(test_many_folders),
-        cmocka_unit_test(test_many_texts),
+        cmocka_unit_test(test_many_texts), cmocka_unit_test(test_proofs),
     };
     int failed = 0;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {

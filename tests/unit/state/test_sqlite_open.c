@@ -371,7 +371,7 @@ static void test_strange_databases(void **state)
         {"CREATE TABLE bookmarks (x)", "another program"},
         {"PRAGMA application_id = 7", "another program"},
         {"PRAGMA user_version = 1", "another program"},
-        {"PRAGMA application_id = 1229156204; PRAGMA user_version = 2", "newer"},
+        {"PRAGMA application_id = 1229156204; PRAGMA user_version = 3", "newer"},
         {"PRAGMA application_id = 1229156204; PRAGMA user_version = 1000000", "newer"},
         {"PRAGMA application_id = 1229156204; PRAGMA user_version = -1", "damaged"},
         {"PRAGMA application_id = 1229156204; CREATE TABLE x (x)", "damaged"},
@@ -388,16 +388,35 @@ static void test_newer_schema_in_the_wal(void **state)
 {
     const struct scratch *scratch = *state;
     open_fill(scratch->path, 1);
-    open_sql(scratch->path, "PRAGMA user_version = 2");
+    open_sql(scratch->path, "PRAGMA user_version = 3");
     open_is_left_alone(scratch->path, "newer");
-    open_sql(scratch->path, "PRAGMA user_version = 1");
+    open_sql(scratch->path, "PRAGMA user_version = 2");
     assert_int_equal(open_count(scratch->path), 1);
+}
+
+/* A state of the first release's schema: nothing in it is lost, and it has what is new. */
+static void test_older_schema(void **state)
+{
+    const struct scratch *scratch = *state;
+    open_fill(scratch->path, 3);
+    open_sql(scratch->path, "DROP TABLE proof; PRAGMA user_version = 1");
+    assert_int_equal(open_count(scratch->path), 3);
+    struct state *opened = open_state(scratch->path);
+    struct state_change change = {.type = STATE_SET_PROOF, .account = "trap", .proof = 1};
+    assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
+    state_free(opened);
+    struct state_proofs proofs;
+    opened = open_state(scratch->path);
+    assert_int_equal(state_load_proofs(opened, &proofs, NULL), 0);
+    assert_int_equal(state_proofs_get(&proofs, "trap"), 1);
+    state_proofs_release(&proofs);
+    state_free(opened);
 }
 
 static void test_lost_tables(void **state)
 {
     static const char *const tables[] = {"DROP TABLE folder", "DROP TABLE mail", "DROP TABLE old",
-                                         "ALTER TABLE mail DROP COLUMN note"};
+                                         "DROP TABLE proof", "ALTER TABLE mail DROP COLUMN note"};
     const struct scratch *scratch = *state;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         open_fill(scratch->path, 1);
@@ -476,8 +495,8 @@ static void test_overwritten_pages(void **state)
         free(damaged);
     }
     free(data);
-    /* All pages but those of the index of folders and of the empty table. */
-    assert_true(found >= whole / 4096 - 3);
+    /* All pages but those of the index of folders and of the empty tables. */
+    assert_true(found >= whole / 4096 - 4);
 }
 
 static void test_strange_rows(void **state)
@@ -668,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_not_plain_files),
         cmocka_unit_test(test_strange_databases),
         cmocka_unit_test(test_newer_schema_in_the_wal),
+        cmocka_unit_test(test_older_schema),
         cmocka_unit_test(test_lost_tables),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_truncated),
