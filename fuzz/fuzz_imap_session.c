@@ -150,6 +150,10 @@ static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
             fuzz_check(imap_session_caps(fuzz->session) == 0);
         }
         break;
+    case IMAP_EVENT_DERIVE:
+        fuzz_check(!fuzz->ready && fuzz->may_speak && !imap_session_waiting_for(fuzz->session));
+        imap_session_derived(fuzz->session, (const uint8_t[SASL_KEY_MAX]){7});
+        break;
     case IMAP_EVENT_READY:
         fuzz_check(!fuzz->ready && fuzz->may_speak);
         fuzz->ready = true;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "collect/budget.h"
+#include "collect/deriver.h"
 #include "collect/env.h"
 #include "collect/folder.h"
 #include "collect/journal.h"
@@ -41,6 +42,7 @@ struct collector_entry {
 
 struct collector {
     struct collect_env env;
+    struct state *state;
     collector_finished_fn *finished;
     void *ctx;
     struct collector_entry **entries; /* in the accounts' order … */
@@ -567,6 +569,8 @@ struct collector *collector_new(struct net_loop *loop, const struct collector_se
     env->sink = moved_sink;
     env->journal =
         journal_new(loop, state, settings->continuous, &collector_journal_events, collector);
+    collector->state = state;
+    env->deriver = deriver_new(loop);
     env->pace = pace_new(loop, settings->rules, settings->rule_count, COLLECTOR_LOGINS);
     collector->finished = finished;
     collector->ctx = ctx;
@@ -590,6 +594,12 @@ void collector_set_memory(struct collector *collector, size_t memory_budget)
 
 void collector_start(struct collector *collector)
 {
+    /* Nothing uses the state yet. */
+    struct err err;
+    if (state_load_proofs(collector->state, &collector->env.proofs, &err) < 0) {
+        collector_state_failed(collector, &err);
+        return;
+    }
     if (collector->env.settings.check) {
         collector->started = true;
         collector_fill(collector);
@@ -627,6 +637,8 @@ void collector_free(struct collector *collector)
         collector_free_entry(collector->leaving[i]);
     budget_free(collector->env.budget);
     pace_free(collector->env.pace);
+    deriver_free(collector->env.deriver);
+    state_proofs_release(&collector->env.proofs);
     net_timer_free(collector->patience);
     net_deferred_free(collector->finish);
     net_deferred_free(collector->reap);

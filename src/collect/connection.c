@@ -1,10 +1,14 @@
 #include "collect/connection.h"
 
+#include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "collect/account.h"
+#include "collect/deriver.h"
 #include "collect/env.h"
+#include "collect/journal.h"
 #include "imap/refusal.h"
 #include "net/conn.h"
 
@@ -20,12 +24,13 @@ static void connection_had_token(struct token_wait *wait, struct token *moved_to
 
 void connection_init(struct connection *connection, struct collect_env *env,
                      const struct collect_account *account, const struct log_scope *scope,
-                     const struct connection_events *events, void *ctx)
+                     struct derived_key **kept, const struct connection_events *events, void *ctx)
 {
     *connection = (struct connection){
         .env = env,
         .account = account,
         .scope = scope,
+        .kept = kept,
         .events = events,
         .ctx = ctx,
         .wait.had = connection_had_token,
@@ -35,6 +40,8 @@ void connection_init(struct connection *connection, struct collect_env *env,
 void connection_close(struct connection *connection)
 {
     token_wait_cancel(&connection->wait);
+    derive_job_cancel(connection->deriving);
+    connection->deriving = NULL;
     net_conn_close(connection->conn);
     connection->conn = NULL;
     imap_session_free(connection->session);
@@ -167,6 +174,60 @@ static void connection_note_progress(struct connection *connection, const struct
     connection->progressed = true;
 }
 
+/* The mailbox keeps the key, so that the next login costs nothing. */
+static void connection_derived(void *ctx, const struct derived_key *key)
+{
+    struct connection *connection = ctx;
+    connection->deriving = NULL;
+    derived_key_keep(connection->kept, key);
+    imap_session_derived(connection->session, key->key);
+    connection->progressed = true;
+    connection_flush(connection);
+}
+
+static void connection_derive(struct connection *connection,
+                              const struct sasl_derivation *derivation)
+{
+    const struct derived_key *kept = *connection->kept;
+    if (kept && sasl_derivation_equal(&kept->of, derivation))
+        imap_session_derived(connection->session, kept->key);
+    else
+        connection->deriving =
+            deriver_submit(connection->env->deriver, derivation, connection->credentials.password,
+                           connection_derived, connection);
+}
+
+/* What was proven is not asked for in a weaker way from now on, in later runs neither: unless
+ * somebody writes that it is to be. */
+static void connection_note_login(struct connection *connection)
+{
+    struct collect_env *env = connection->env;
+    const char *account = connection->account->label;
+    enum imap_proof proof;
+    const char *name = imap_session_mechanism(connection->session, &proof);
+    log_debug(connection->scope, "logged in by %s", *name ? name : "PREAUTH");
+    if (!*name || connection->credentials.access_token ||
+        state_proofs_get(&env->proofs, account) == (unsigned)proof)
+        return;
+    state_proofs_set(&env->proofs, account, proof);
+    journal_add(
+        env->journal, NULL,
+        &(struct state_change){.type = STATE_SET_PROOF, .account = account, .proof = proof});
+}
+
+/* TLS stands: what tells it apart goes into the login (RFC 5056). */
+static void connection_bind(struct connection *connection)
+{
+    struct net_tls_binding tls;
+    if (!net_conn_tls_binding(connection->conn, &tls))
+        return;
+    struct sasl_binding binding = {.type = tls.exporter ? SASL_TLS_EXPORTER : SASL_TLS_UNIQUE,
+                                   .len = tls.len};
+    static_assert(sizeof binding.data == sizeof tls.data, "one size");
+    memcpy(binding.data, tls.data, sizeof binding.data);
+    imap_session_bind(connection->session, &binding);
+}
+
 static void connection_event(struct connection *connection, const struct imap_event *event)
 {
     connection_note_progress(connection, event);
@@ -176,8 +237,12 @@ static void connection_event(struct connection *connection, const struct imap_ev
         net_conn_start_tls(connection->conn, connection->account->tls, connection->account->host,
                            connection->env->settings.step_deadline);
         break;
+    case IMAP_EVENT_DERIVE:
+        connection_derive(connection, event->derivation);
+        break;
     case IMAP_EVENT_READY:
         connection->ready = true;
+        connection_note_login(connection);
         connection->events->ready(connection->ctx);
         break;
     case IMAP_EVENT_DONE:
@@ -228,6 +293,7 @@ static size_t connection_conn_data(void *ctx, const uint8_t *data, size_t len)
 static void connection_conn_ready(void *ctx)
 {
     struct connection *connection = ctx;
+    connection_bind(connection);
     if (connection->securing)
         imap_session_secured(connection->session);
     else
@@ -261,6 +327,7 @@ static void connection_connect(struct connection *connection)
         .security = account->security,
         .auth = account->auth,
         .credentials = connection->credentials,
+        .before = (enum imap_proof)state_proofs_get(&connection->env->proofs, account->label),
         .limits = imap_limits_default,
     });
     connection->conn =

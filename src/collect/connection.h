@@ -17,6 +17,8 @@
 
 struct collect_account;
 struct collect_env;
+struct derive_job;
+struct derived_key;
 struct net_conn;
 
 /* Why it is over. */
@@ -55,14 +57,16 @@ struct connection {
     struct net_conn *conn;               /* NULL without a connection, as is … */
     struct imap_session *session;        /* … this */
     struct sasl_credentials credentials; /* of this login; the account's */
-    struct token_wait wait;              /* before there is a connection: for a token */
-    struct token *token;                 /* of this login; NULL: a password logs in */
-    bool token_fresh;                    /* … got for it */
-    bool stalled;                        /* nothing is read, for want of memory */
-    bool securing;                       /* STARTTLS was answered, TLS does not stand yet */
-    bool ready;                          /* logged in */
-    bool leaving;    /* after LOGOUT; how a server ends then is its own affair */
-    bool progressed; /* since the deadline was set: it is to be set anew */
+    struct derived_key **kept;   /* the owner's: SCRAM's key of the last login; *NULL: none */
+    struct derive_job *deriving; /* it is being derived */
+    struct token_wait wait;      /* before there is a connection: for a token */
+    struct token *token;         /* of this login; NULL: a password logs in */
+    bool token_fresh;            /* … got for it */
+    bool stalled;                /* nothing is read, for want of memory */
+    bool securing;               /* STARTTLS was answered, TLS does not stand yet */
+    bool ready;                  /* logged in */
+    bool leaving;                /* after LOGOUT; how a server ends then is its own affair */
+    bool progressed;             /* since the deadline was set: it is to be set anew */
     unsigned talk;   /* untagged responses that set it anew, since the last answer or body */
     unsigned alerts; /* told so far */
     size_t trickle;  /* bytes of body since the deadline was set */
@@ -70,7 +74,7 @@ struct connection {
 
 void connection_init(struct connection *connection, struct collect_env *env,
                      const struct collect_account *account, const struct log_scope *scope,
-                     const struct connection_events *events, void *ctx);
+                     struct derived_key **kept, const struct connection_events *events, void *ctx);
 /* Begins to connect, with an access token in hand where the account has such. Only while there is
  * no connection. */
 void connection_open(struct connection *connection);

@@ -8,6 +8,7 @@
 #include "collect/collector.h"
 
 struct budget;
+struct deriver;
 struct pace;
 struct journal;
 struct mail;
@@ -19,6 +20,8 @@ struct collect_env {
     struct pace *pace;
     struct budget *budget; /* NULL until the sink has been up once */
     struct journal *journal;
+    struct deriver *deriver;
+    struct state_proofs proofs; /* how accounts logged in last, enum imap_proof */
     bool sink_up;
     bool recording;      /* a delivery was put on record in this run */
     struct mail *mails;  /* in flight */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "collect/deriver.h"
 #include "collect/env.h"
 #include "net/loop.h"
 
@@ -79,6 +80,7 @@ void mailbox_free(struct mailbox *mailbox)
     }
     folder_name_release(&mailbox->target);
     pace_host_unuse(mailbox->host);
+    derived_key_keep(&mailbox->key, NULL);
     collect_report_release(&mailbox->report);
     collect_account_free(mailbox->account);
     free(mailbox->told);

@@ -15,6 +15,7 @@
 #include "collect/watch.h"
 
 struct collect_env;
+struct derived_key;
 
 /* One configured folder. */
 struct mailbox_folder {
@@ -39,6 +40,7 @@ struct mailbox {
     void *ctx;
     struct mailbox_folder *folders; /* account->folder_count of them */
     struct folder_name target;      /* of a move */
+    struct derived_key *key;        /* see connection.h; shared by its connections */
     struct watch first;
     struct watch *more;   /* further connections */
     unsigned unannounced; /* looks since IDLE last told that found what it had not told of */

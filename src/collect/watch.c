@@ -384,7 +384,7 @@ void watch_init(struct watch *watch, struct mailbox *mailbox, bool primary)
         .ticket.further = !primary,
     };
     connection_init(&watch->connection, mailbox->env, mailbox->account, &mailbox->scope,
-                    &watch_connection_events, watch);
+                    &mailbox->key, &watch_connection_events, watch);
     watch->timer = net_timer_new(mailbox->env->loop, watch_timer_fired, watch);
     watch->step = net_deferred_new(mailbox->env->loop, watch_step, watch);
     watch->sweep_at = watch_continuous(watch) ? watch_due(watch_now(watch), WATCH_SWEEP) : 0;

@@ -149,27 +149,13 @@ static void conf_mailbox_apply_password(struct conf_mailbox_reader *reader)
                         second->name);
 }
 
-/* Mechanisms of later versions are known by name, to say so. */
 static void conf_mailbox_apply_auth(struct conf_mailbox_reader *reader)
 {
-    static const char *const ways[] = {"auto", "plain", "login", "xoauth2", "oauthbearer", NULL};
-    static const char *const later[] = {"scram-sha-256", "scram-sha-1"};
+    static const char *const ways[] = {"auto",        "plain",   "login",       "scram-sha-256",
+                                       "scram-sha-1", "xoauth2", "oauthbearer", NULL};
     const struct conf_entry *entry = conf_mailbox_entry(reader, MAILBOX_AUTH);
-    if (!entry)
-        return;
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        const struct conf_yaml *value = entry->value;
-        if (value->kind == CONF_YAML_SCALAR && value->len == strlen(later[i]) &&
-            !strncasecmp(value->text, later[i], value->len)) {
-            conf_file_error(reader->file, value,
-                            "\"auth\" %s is not supported by this version, expected auto, plain, "
-                            "login, xoauth2 or oauthbearer",
-                            later[i]);
-            return;
-        }
-    }
     unsigned way;
-    if (!conf_value_choice(reader->file, entry, ways, &way))
+    if (!entry || !conf_value_choice(reader->file, entry, ways, &way))
         return;
     reader->draft->mailbox.auth = (enum conf_auth)way;
     reader->draft->auth_at = entry->value;

@@ -1,6 +1,7 @@
 #include "imap/login.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -20,6 +21,7 @@ void imap_login_init(struct imap_login *login, const struct imap_session_setting
         .state = IMAP_LOGIN_GREETING,
         .security = settings->security,
         .auth = settings->auth,
+        .before = settings->before,
         .secured = settings->security == IMAP_SECURITY_IMPLICIT,
         .credentials = credentials,
     };
@@ -30,11 +32,15 @@ static void imap_login_forget(struct imap_login *login)
 {
     sasl_client_free(login->sasl);
     login->sasl = NULL;
+    free(login->binding);
+    login->binding = NULL;
+    login->deriving = false;
 }
 
 void imap_login_release(struct imap_login *login)
 {
     imap_login_forget(login);
+    free(login->why);
 }
 
 void imap_login_learn(struct imap_login *login, unsigned caps)
@@ -86,20 +92,18 @@ static int imap_login_entered(struct imap_login *login, struct imap_commands *co
 
 /* "AUTHENTICATE PLAIN", with the first answer on the same line where SASL-IR allows. */
 static int imap_login_authenticate(struct imap_login *login, struct imap_commands *commands,
-                                   enum sasl_mechanism mechanism, struct err *err)
+                                   struct err *err)
 {
     struct buf args = {0}, answer = {0};
-    int result = sasl_client_new(mechanism, login->credentials, &login->sasl, err);
-    if (result < 0)
-        goto out;
     bool at_once = login->caps & IMAP_CAP_SASL_IR && sasl_client_first(login->sasl);
+    int result = 0;
     if (at_once)
         result = sasl_client_step(login->sasl, NULL, 0, &answer, err);
     if (result < 0)
         goto out;
     buf_reserve_exact(&args, 32 + answer.len / 3 * 4 + 4);
     buf_add_byte(&args, ' ');
-    buf_add_str(&args, sasl_mechanism_name(mechanism));
+    buf_add_str(&args, sasl_mechanism_name(login->way->mechanism));
     if (at_once) {
         buf_add_byte(&args, ' ');
         base64_encode(&args, answer.data, answer.len);
@@ -129,70 +133,45 @@ static int imap_login_command(struct imap_login *login, struct imap_commands *co
     return 0;
 }
 
-/* The mechanisms, the best first. */
-static const struct imap_login_way {
-    enum imap_auth auth; /* what asks for it by name */
-    unsigned cap;
-    enum sasl_mechanism mechanism;
-    bool token; /* with an access token */
-} imap_login_ways[] = {
-    {IMAP_AUTH_OAUTHBEARER, IMAP_CAP_AUTH_OAUTHBEARER, SASL_OAUTHBEARER, true},
-    {IMAP_AUTH_XOAUTH2, IMAP_CAP_AUTH_XOAUTH2, SASL_XOAUTH2, true},
-    {IMAP_AUTH_PLAIN, IMAP_CAP_AUTH_PLAIN, SASL_PLAIN, false},
-    {IMAP_AUTH_LOGIN, IMAP_CAP_AUTH_LOGIN, SASL_LOGIN, false},
-};
-
-/* Is it one that the configuration lets us go? */
-static bool imap_login_way_fits(const struct imap_login *login, const struct imap_login_way *way)
+/* Takes the best way that can carry the credentials. 1: none is offered. */
+static int imap_login_choose(struct imap_login *login, const struct imap_way_choice *choice,
+                             struct err *err)
 {
-    return login->auth == IMAP_AUTH_AUTO ? way->token == !!login->credentials->access_token
-                                         : way->auth == login->auth;
-}
-
-/* NULL: the server offers none that fits. */
-static const struct imap_login_way *imap_login_best_way(const struct imap_login *login)
-{
-    for (size_t i = 0; i < sizeof imap_login_ways / sizeof *imap_login_ways; i++)
-        if (imap_login_way_fits(login, &imap_login_ways[i]) && login->caps & imap_login_ways[i].cap)
-            return &imap_login_ways[i];
-    return NULL;
-}
-
-static bool imap_login_may_command(const struct imap_login *login)
-{
-    return !(login->caps & IMAP_CAP_LOGINDISABLED) &&
-           (login->auth == IMAP_AUTH_LOGIN ||
-            (login->auth == IMAP_AUTH_AUTO && !login->credentials->access_token));
-}
-
-static int imap_login_no_way(const struct imap_login *login, struct err *err)
-{
-    if (login->auth == IMAP_AUTH_AUTO || login->auth == IMAP_AUTH_LOGIN)
-        return err_set(err, ERR_GIVE_UP, "the server offers no known way to log in%s: neither %s",
-                       login->secured ? "" : " without TLS",
-                       login->credentials->access_token
-                           ? "AUTH=OAUTHBEARER nor AUTH=XOAUTH2"
-                           : "AUTH=PLAIN nor AUTH=LOGIN, and LOGIN is disabled");
-    const struct imap_login_way *way = imap_login_ways;
-    while (way->auth != login->auth)
-        way++;
-    return err_set(err, ERR_GIVE_UP, "the server does not offer AUTH=%s, which is asked for",
-                   sasl_mechanism_name(way->mechanism));
+    int result = 1;
+    login->way = NULL;
+    while ((login->way = imap_way_next(choice, login->way))) {
+        result = sasl_client_new(login->way->mechanism, login->credentials,
+                                 login->way->proof == IMAP_PROOF_BOUND ? login->binding : NULL,
+                                 &login->sasl, err);
+        /* Passwords that SASLprep does not take are nothing for SCRAM, but may be for the rest. */
+        if (result == 0 || !login->way->proof || login->auth != IMAP_AUTH_AUTO)
+            return result;
+    }
+    return result < 0 && !imap_way_command(choice) ? result : 1;
 }
 
 /* The best way in that both sides have. The only place from which credentials leave. */
 static int imap_login_enter(struct imap_login *login, struct imap_commands *commands,
                             struct err *err)
 {
+    struct imap_way_choice choice = {
+        .auth = login->auth,
+        .caps = login->caps,
+        .token = login->credentials->access_token,
+        .binding = login->binding,
+        .before = login->before,
+    };
     if (!imap_login_trusted(login))
         return err_set(err, ERR_GIVE_UP, "no TLS: the password is not sent in the clear");
-    const struct imap_login_way *way = login->way = imap_login_best_way(login);
-    if (!way && !imap_login_may_command(login))
-        return imap_login_no_way(login, err);
-    int result = way ? imap_login_authenticate(login, commands, way->mechanism, err)
-                     : imap_login_command(login, commands);
+    int result = imap_login_choose(login, &choice, err);
+    if (result > 0 && !imap_way_command(&choice))
+        return imap_way_none(&choice, login->secured, err);
+    if (result >= 0)
+        result = login->way ? imap_login_authenticate(login, commands, err)
+                            : imap_login_command(login, commands);
     if (result < 0)
         return result;
+    login->entered = true;
     login->state = IMAP_LOGIN_AUTH;
     login->caps_known = false;
     return IMAP_LOGIN_MORE;
@@ -262,41 +241,71 @@ int imap_login_untagged(struct imap_login *login, struct imap_commands *commands
     return IMAP_LOGIN_MORE;
 }
 
+/* "; its status is invalid_token", or "". */
+static char *imap_login_reason(const struct imap_login *login, char *out, size_t cap)
+{
+    char why[200];
+    const char *refusal = login->sasl ? sasl_client_refusal(login->sasl) : "";
+    struct imap_response said = {.text = refusal, .text_len = strlen(refusal)};
+    imap_refusal_words(why, sizeof why, &said, login->credentials);
+    snprintf(out, cap, "%s%s", *refusal ? "; its status is " : "", *refusal ? why : "");
+    return out;
+}
+
+/* RFC 5802 section 7: server-error-value. */
+static bool imap_login_says(const struct imap_login *login, const char *words)
+{
+    return login->sasl && strstr(sasl_client_refusal(login->sasl), words);
+}
+
 /* NO or BAD, when neither waiting nor another mechanism would help. */
 static int imap_login_wrong(struct imap_login *login, const char *words, struct err *err)
 {
-    char user[100], why[200];
+    char user[100], reason[240];
     const char *name = imap_login_text(login->credentials->user);
     text_escape_utf8(user, sizeof user, name, strlen(name));
-    login->token_refused = login->way && login->way->token;
-    if (!login->token_refused)
+    imap_login_reason(login, reason, sizeof reason);
+    if (imap_login_says(login, "channel-binding"))
         return err_set(err, ERR_GIVE_UP,
-                       "the server refused the login of %s: %s; check username and password", user,
-                       words);
-    const char *refusal = sasl_client_refusal(login->sasl);
-    struct imap_response said = {.text = refusal, .text_len = strlen(refusal)};
-    imap_refusal_words(why, sizeof why, &said, login->credentials);
-    return err_set(err, ERR_GIVE_UP, "the server refused the access token of %s: %s%s%s", user,
-                   words, *refusal ? "; its status is " : "", *refusal ? why : "");
+                       "the server refused the channel binding: %s%s; somebody is in between, or a "
+                       "proxy that ends TLS: if it is meant to be there, write `auth: "
+                       "scram-sha-256`",
+                       words, reason);
+    login->token_refused = login->way && login->way->token;
+    if (login->token_refused)
+        return err_set(err, ERR_GIVE_UP, "the server refused the access token of %s: %s%s", user,
+                       words, reason);
+    return err_set(err, ERR_GIVE_UP,
+                   "the server refused the login of %s: %s%s; check username and password", user,
+                   words, reason);
 }
 
-/* NO or BAD to LOGIN or AUTHENTICATE. */
+/* NO or BAD to LOGIN or AUTHENTICATE, or any answer when it was cancelled. */
 static int imap_login_refused(struct imap_login *login, enum imap_command_kind kind,
                               const struct imap_response *response, struct err *err)
 {
     char words[256];
     imap_refusal_words(words, sizeof words, response, login->credentials);
     if (login->cancelled)
-        return err_set(err, ERR_GIVE_UP,
-                       "the server asked for more than the chosen way to log in has to say: %s",
-                       words);
-    if (imap_refusal_action(response) != ERR_GIVE_UP)
+        return err_set(err, login->why->action, "%s", login->why->text);
+    if (imap_refusal_action(response) != ERR_GIVE_UP || imap_login_says(login, "no-resources"))
         return err_set(err, ERR_RETRY_LATER, "the server does not log us in now: %s", words);
     if (response->status == IMAP_BAD)
         return err_set(err, ERR_GIVE_UP,
                        "the server does not understand %s: %s; another `auth` may help",
                        imap_command_name(kind), words);
     return imap_login_wrong(login, words, err);
+}
+
+/* OK to LOGIN or AUTHENTICATE. */
+static int imap_login_accepted(struct imap_login *login, struct imap_commands *commands,
+                               struct err *err)
+{
+    if (!login->sasl || sasl_client_convinced(login->sasl))
+        return imap_login_entered(login, commands);
+    return err_set(err, ERR_GIVE_UP,
+                   "the server lets us in without a proof that it knows the password: somebody in "
+                   "between, or a broken server");
 }
 
 static int imap_login_no_tls(const struct imap_response *response, struct err *err)
@@ -329,7 +338,7 @@ int imap_login_answered(struct imap_login *login, struct imap_commands *commands
         return IMAP_LOGIN_STEP_TLS;
     case IMAP_LOGIN_AUTH:
         if (ok && !login->cancelled)
-            return imap_login_entered(login, commands);
+            return imap_login_accepted(login, commands, err);
         result = imap_login_refused(login, kind, response, err);
         imap_login_forget(login);
         return result;
@@ -342,30 +351,68 @@ int imap_login_answered(struct imap_login *login, struct imap_commands *commands
     }
 }
 
+/* What goes on in AUTHENTICATE: the answer, or "*", which cancels (RFC 9051 section 6.2.2); the
+ * server answers that with BAD. `answer` is wiped. */
+static void imap_login_answer(struct imap_login *login, struct imap_commands *commands,
+                              struct imap_command *command, int result, const struct err *why,
+                              struct buf *answer)
+{
+    struct buf line = {0};
+    if (result < 0) {
+        login->cancelled = true;
+        err_keep(&login->why, why);
+        buf_add_byte(&line, '*');
+    } else {
+        buf_reserve_exact(&line, answer->len / 3 * 4 + 8);
+        base64_encode(&line, answer->data, answer->len);
+    }
+    buf_add(&line, "\r\n", 3); /* with its NUL: the next word is the server's */
+    command->awaits = false;
+    imap_commands_add(commands, command, &line);
+    mem_wipe(answer->data, answer->cap);
+    buf_release(answer);
+}
+
 int imap_login_challenged(struct imap_login *login, struct imap_commands *commands,
                           struct imap_command *command, const struct imap_response *response,
                           struct err *err)
 {
     if (login->cancelled)
         return err_set(err, ERR_RETRY_LATER, "the server asks on after AUTHENTICATE was cancelled");
-    struct buf challenge = {0}, answer = {0}, line = {0};
+    if (login->deriving)
+        return err_set(err, ERR_RETRY_LATER, "the server asks on before it was answered");
+    struct buf challenge = {0}, answer = {0};
+    struct err why;
     /* Words that are not base64 ("+ go ahead") count as an empty challenge: neither PLAIN nor
      * LOGIN reads it. */
     base64_decode(&challenge, response->text, response->text_len);
-    if (sasl_client_step(login->sasl, challenge.data, challenge.len, &answer, NULL) < 0) {
-        /* RFC 9051 section 6.2.2: "*" cancels; the server answers BAD. */
-        login->cancelled = true;
-        buf_add_byte(&line, '*');
-    }
-    buf_reserve_exact(&line, answer.len / 3 * 4 + 8);
-    base64_encode(&line, answer.data, answer.len);
-    buf_add(&line, "\r\n", 3); /* with its NUL: the next word is the server's */
-    command->awaits = false;
-    imap_commands_add(commands, command, &line);
-    mem_wipe(answer.data, answer.cap);
-    buf_release(&answer);
+    int result = sasl_client_step(login->sasl, challenge.data, challenge.len, &answer, &why);
     buf_release(&challenge);
+    login->deriving = result == SASL_DERIVE;
+    if (login->deriving)
+        return IMAP_LOGIN_STEP_DERIVE;
+    imap_login_answer(login, commands, command, result, &why, &answer);
     return IMAP_LOGIN_MORE;
+}
+
+void imap_login_derived(struct imap_login *login, struct imap_commands *commands,
+                        const uint8_t *key)
+{
+    struct buf answer = {0};
+    struct err why;
+    if (!login->deriving)
+        return;
+    login->deriving = false;
+    int result = sasl_client_derived(login->sasl, key, &answer, &why);
+    imap_login_answer(login, commands, imap_commands_by_kind(commands, IMAP_COMMAND_AUTHENTICATE),
+                      result, &why, &answer);
+}
+
+void imap_login_bind(struct imap_login *login, const struct sasl_binding *binding)
+{
+    if (!login->binding)
+        login->binding = mem_new(struct sasl_binding);
+    *login->binding = *binding;
 }
 
 void imap_login_secured(struct imap_login *login, struct imap_commands *commands)

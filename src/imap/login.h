@@ -6,8 +6,9 @@
  * did; STARTTLS and TLS are for IMAP_SECURITY_STARTTLS alone; PREAUTH skips AUTH. Invariants:
  *   GREETING, CAPABILITY, STARTTLS: no byte of user or password has left.
  *   TLS: nothing is in flight, nothing is read.
- *   AUTH and behind it: the bytes go through TLS, or `security` is NONE.
- *   READY: nothing is left of what was sent. */
+ *   AUTH and behind it: the bytes go through TLS, or `security` is NONE. `deriving`: it is our
+ * turn, and the server is not waited for. CAPABILITY_AGAIN, READY: a server that has to prove
+ * itself has done so. READY: nothing is left of what was sent. */
 #ifndef IMAP_LOGIN_H
 #define IMAP_LOGIN_H
 
@@ -17,6 +18,7 @@
 #include "imap/command.h"
 #include "imap/response.h"
 #include "imap/session.h"
+#include "imap/way.h"
 #include "sasl/sasl.h"
 
 enum imap_login_state {
@@ -33,21 +35,27 @@ struct imap_login {
     enum imap_login_state state;
     enum imap_security security;
     enum imap_auth auth;
-    bool secured;       /* the bytes pass through TLS */
-    bool cancelled;     /* AUTHENTICATE was ended by us, with "*" */
-    bool token_refused; /* an access token, by the answer to AUTHENTICATE */
+    enum imap_proof before;
+    bool secured;                 /* the bytes pass through TLS */
+    bool cancelled;               /* AUTHENTICATE was ended by us, with "*" … */
+    struct err *why;              /* … because of this */
+    bool deriving;                /* the key for the next answer is being derived */
+    bool entered;                 /* AUTHENTICATE or LOGIN was sent */
+    struct sasl_binding *binding; /* NULL: none, or not needed any more */
+    bool token_refused;           /* an access token, by the answer to AUTHENTICATE */
     const struct sasl_credentials *credentials;
-    const struct imap_login_way *way; /* that was taken; NULL: the LOGIN command */
-    struct sasl_client *sasl;         /* while AUTHENTICATE is in flight */
-    unsigned caps;                    /* enum imap_cap */
-    bool caps_known;                  /* `caps` were said in this state of the connection */
-    unsigned untagged;                /* responses before READY */
+    const struct imap_way *way; /* that was taken; NULL: the LOGIN command */
+    struct sasl_client *sasl;   /* while AUTHENTICATE is in flight */
+    unsigned caps;              /* enum imap_cap */
+    bool caps_known;            /* `caps` were said in this state of the connection */
+    unsigned untagged;          /* responses before READY */
 };
 
 /* What the session has to do next; negative for a failure. */
 enum imap_login_step {
     IMAP_LOGIN_MORE, /* nothing: wait for more */
     IMAP_LOGIN_STEP_TLS,
+    IMAP_LOGIN_STEP_DERIVE,
     IMAP_LOGIN_STEP_READY,
 };
 
@@ -69,6 +77,11 @@ int imap_login_answered(struct imap_login *login, struct imap_commands *commands
 int imap_login_challenged(struct imap_login *login, struct imap_commands *commands,
                           struct imap_command *command, const struct imap_response *response,
                           struct err *err);
+/* The key that IMAP_LOGIN_STEP_DERIVE asked for; no effect when it is of no use any more. */
+void imap_login_derived(struct imap_login *login, struct imap_commands *commands,
+                        const uint8_t *key);
+/* What the TLS connection can be told apart by; copied. */
+void imap_login_bind(struct imap_login *login, const struct sasl_binding *binding);
 /* TLS stands. */
 void imap_login_secured(struct imap_login *login, struct imap_commands *commands);
 /* May words of the server be shown? Not while anybody could have put them there. */

@@ -107,6 +107,8 @@ enum imap_cap {
     IMAP_CAP_AUTH_SCRAM_SHA_256 = 1u << 26,
     IMAP_CAP_AUTH_XOAUTH2 = 1u << 27,
     IMAP_CAP_AUTH_OAUTHBEARER = 1u << 28,
+    IMAP_CAP_AUTH_SCRAM_SHA_1_PLUS = 1u << 29,
+    IMAP_CAP_AUTH_SCRAM_SHA_256_PLUS = 1u << 30,
 };
 
 /* System flags, of messages and of PERMANENTFLAGS, as bits. */

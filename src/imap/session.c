@@ -65,6 +65,7 @@ static int imap_session_event(struct imap_event *event, enum imap_event_type typ
     event->text[0] = '\0';
     event->action = ERR_RETRY_LATER;
     event->response = NULL;
+    event->derivation = NULL;
     return 1;
 }
 
@@ -110,6 +111,10 @@ static int imap_session_step(struct imap_session *session, int step, struct imap
         return 0;
     case IMAP_LOGIN_STEP_TLS:
         return imap_session_tls_event(session, event, err);
+    case IMAP_LOGIN_STEP_DERIVE:
+        imap_session_event(event, IMAP_EVENT_DERIVE);
+        event->derivation = sasl_client_derivation(session->login.sasl);
+        return 1;
     case IMAP_LOGIN_STEP_READY:
         return imap_session_event(event, IMAP_EVENT_READY);
     default:
@@ -179,8 +184,11 @@ static int imap_session_continued(struct imap_session *session, struct imap_even
         return 0;
     if (!command || !imap_command_sent(commands, command))
         return err_set(err, ERR_RETRY_LATER, "the server says \"+\" where nothing waits for it");
-    if (command->kind == IMAP_COMMAND_AUTHENTICATE)
-        return imap_login_challenged(&session->login, commands, command, session->response, err);
+    if (command->kind == IMAP_COMMAND_AUTHENTICATE) {
+        int step =
+            imap_login_challenged(&session->login, commands, command, session->response, err);
+        return imap_session_step(session, step, event, err);
+    }
     bool watching = command->open;
     uint32_t number = command->number;
     imap_commands_continue(commands, command);
@@ -280,7 +288,7 @@ const char *imap_session_waiting_for(const struct imap_session *session)
     case IMAP_LOGIN_TLS:
         return "the TLS handshake";
     default:
-        return imap_commands_waiting_for(&session->commands);
+        return session->login.deriving ? NULL : imap_commands_waiting_for(&session->commands);
     }
 }
 
@@ -288,6 +296,26 @@ void imap_session_secured(struct imap_session *session)
 {
     if (session->login.state == IMAP_LOGIN_TLS && !session->injected && !session->over)
         imap_login_secured(&session->login, &session->commands);
+}
+
+void imap_session_bind(struct imap_session *session, const struct sasl_binding *binding)
+{
+    imap_login_bind(&session->login, binding);
+}
+
+void imap_session_derived(struct imap_session *session, const uint8_t *key)
+{
+    if (!session->over)
+        imap_login_derived(&session->login, &session->commands, key);
+}
+
+const char *imap_session_mechanism(const struct imap_session *session, enum imap_proof *ret_proof)
+{
+    const struct imap_login *login = &session->login;
+    *ret_proof = login->way ? login->way->proof : IMAP_PROOF_NONE;
+    if (login->way)
+        return sasl_mechanism_name(login->way->mechanism);
+    return login->entered ? "LOGIN" : "";
 }
 
 unsigned imap_session_caps(const struct imap_session *session)

@@ -33,8 +33,17 @@ enum imap_auth {
     IMAP_AUTH_AUTO, /* the best of what follows that the server offers */
     IMAP_AUTH_PLAIN,
     IMAP_AUTH_LOGIN, /* AUTHENTICATE LOGIN where offered, else the LOGIN command */
+    IMAP_AUTH_SCRAM_SHA_256,
+    IMAP_AUTH_SCRAM_SHA_1,
     IMAP_AUTH_XOAUTH2,
     IMAP_AUTH_OAUTHBEARER,
+};
+
+/* How a password is proven, the weakest first. */
+enum imap_proof {
+    IMAP_PROOF_NONE,  /* it is sent; or there was none */
+    IMAP_PROOF_SCRAM, /* it is not, and the server proves that it knows it, too */
+    IMAP_PROOF_BOUND, /* the same, and nobody can be in between (channel binding) */
 };
 
 struct imap_session_settings {
@@ -43,6 +52,9 @@ struct imap_session_settings {
     /* With an access token it is what logs in, and the password is not used. What it points to must
      * outlive the session: a server that echoes a secret later is not quoted. */
     struct sasl_credentials credentials;
+    /* How the password was proven to this server before: with AUTO it is not proven in a weaker
+     * way, whatever the server offers now. */
+    enum imap_proof before;
     struct imap_limits limits;
 };
 
@@ -50,6 +62,10 @@ enum imap_event_type {
     /* Start TLS on the connection now, then call imap_session_secured(). Whatever of the last
      * input is unread is an attack, and the session has made sure there is none. */
     IMAP_EVENT_STARTTLS,
+    /* A slow calculation is due before the login goes on: `derivation`, for sasl_derive(), with the
+     * password, wherever it stops nobody; then call imap_session_derived(). Nothing is waited for
+     * meanwhile. Before READY. */
+    IMAP_EVENT_DERIVE,
     /* Logged in: commands may be issued. */
     IMAP_EVENT_READY,
     /* A command has been answered: command, status (OK, NO, BAD), code, text. */
@@ -69,10 +85,11 @@ struct imap_event {
     uint32_t command; /* DONE, IDLING: what imap_session_x() returned */
     enum imap_status status;
     enum imap_code code;
-    uint64_t code_number;                 /* the code's argument, if it has a number */
-    char text[256];                       /* DONE, BYE: the server's words, escaped */
-    enum err_action action;               /* of NO, BAD and BYE: will waiting help? */
-    const struct imap_response *response; /* DATA; valid until the next call */
+    uint64_t code_number;                     /* the code's argument, if it has a number */
+    char text[256];                           /* DONE, BYE: the server's words, escaped */
+    enum err_action action;                   /* of NO, BAD and BYE: will waiting help? */
+    const struct imap_response *response;     /* DATA; valid until the next call */
+    const struct sasl_derivation *derivation; /* DERIVE; the same */
 };
 
 struct imap_session;
@@ -100,6 +117,16 @@ struct buf *imap_session_output(struct imap_session *session);
 const char *imap_session_waiting_for(const struct imap_session *session);
 /* TLS stands: goes on after IMAP_EVENT_STARTTLS, with all that was learnt before forgotten. */
 void imap_session_secured(struct imap_session *session);
+/* What the TLS connection can be told apart by, for mechanisms with channel binding. Copied; to be
+ * said when TLS stands, before anything that came through it is fed, and before
+ * imap_session_secured(). */
+void imap_session_bind(struct imap_session *session, const struct sasl_binding *binding);
+/* The key that IMAP_EVENT_DERIVE asked for. No effect when the session is over by now. */
+void imap_session_derived(struct imap_session *session, const uint8_t *key);
+/* After READY: the name of the mechanism that was used ("SCRAM-SHA-256"), static; "LOGIN" for the
+ * command, too; "" when nothing was sent, as after PREAUTH. *ret_proof: how a password was proven.
+ */
+const char *imap_session_mechanism(const struct imap_session *session, enum imap_proof *ret_proof);
 /* enum imap_cap bits; after READY those that hold when logged in. */
 unsigned imap_session_caps(const struct imap_session *session);
 /* Is it over because the server broke the protocol in the midst of a FETCH? *ret_uid is what that

@@ -187,6 +187,11 @@ bool net_conn_tls_info(const struct net_conn *conn, struct net_tls_info *ret_inf
     return true;
 }
 
+bool net_conn_tls_binding(const struct net_conn *conn, struct net_tls_binding *ret_binding)
+{
+    return conn->ssl && SSL_is_init_finished(conn->ssl) && net_tls_bind(conn->ssl, ret_binding);
+}
+
 static void net_conn_free(struct net_conn *conn)
 {
     buf_release(&conn->kept);

@@ -102,6 +102,9 @@ void net_conn_set_deadline(struct net_conn *conn, msec_t after, const char *what
 
 /* What TLS agreed on; false while there is none. */
 bool net_conn_tls_info(const struct net_conn *conn, struct net_tls_info *ret_info);
+/* What this TLS connection alone has; false while there is no TLS, or one that has nothing of the
+ * kind that is safe: TLS 1.2 without the extended master secret (RFC 7627). */
+bool net_conn_tls_binding(const struct net_conn *conn, struct net_tls_binding *ret_binding);
 /* "127.0.0.1:993" or "[::1]:993", of the peer; "" before it is connected. */
 const char *net_conn_peer(const struct net_conn *conn);
 

@@ -51,6 +51,13 @@ void net_tls_unref(struct net_tls *tls);
 const char *net_tls_system_file(void);
 const char *net_tls_system_directory(void);
 
+/* What tells one TLS connection apart from every other (RFC 5056). */
+struct net_tls_binding {
+    bool exporter; /* "tls-exporter" (RFC 9266); else "tls-unique" (RFC 5929) */
+    size_t len;
+    uint8_t data[64];
+};
+
 /* What was agreed with a peer, for people: --check and logs. */
 struct net_tls_info {
     char version[16];                         /* "TLSv1.3" */

@@ -63,6 +63,8 @@ static void setup_account(const struct conf_mailbox *mailbox, struct collect_acc
         [CONF_AUTH_AUTO] = IMAP_AUTH_AUTO,
         [CONF_AUTH_PLAIN] = IMAP_AUTH_PLAIN,
         [CONF_AUTH_LOGIN] = IMAP_AUTH_LOGIN,
+        [CONF_AUTH_SCRAM_SHA_256] = IMAP_AUTH_SCRAM_SHA_256,
+        [CONF_AUTH_SCRAM_SHA_1] = IMAP_AUTH_SCRAM_SHA_1,
         [CONF_AUTH_XOAUTH2] = IMAP_AUTH_XOAUTH2,
         [CONF_AUTH_OAUTHBEARER] = IMAP_AUTH_OAUTHBEARER,
     };

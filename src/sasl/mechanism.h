@@ -4,6 +4,8 @@
 
 #include "sasl/sasl.h"
 
+struct scram;
+
 struct sasl_client {
     const struct sasl_kind *kind;
     char *user;
@@ -11,8 +13,9 @@ struct sasl_client {
     char *access_token; /* the same */
     char *host;         /* the same */
     uint16_t port;
-    unsigned steps; /* answers given so far */
-    char *refusal;  /* the server's, or NULL */
+    unsigned steps;      /* answers given so far */
+    char *refusal;       /* the server's, or NULL */
+    struct scram *scram; /* the rest is empty where there is this */
 };
 
 /* A mechanism: a row of sasl.c's table. */
@@ -20,6 +23,7 @@ struct sasl_kind {
     const char *name;
     bool first;     /* the client speaks first */
     unsigned steps; /* how many answers it has to give */
+    bool scram;     /* scram.h does it all */
     /* Can it carry what the client has? */
     int (*check)(const struct sasl_client *client, struct err *err);
     int (*answer)(struct sasl_client *client, const uint8_t *challenge, size_t len, struct buf *out,

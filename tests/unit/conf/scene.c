@@ -114,7 +114,8 @@ static void scene_add_oauth2(struct buf *out, const struct conf_oauth2 *oauth2)
 
 static void scene_add_mailbox(struct buf *out, const struct conf_mailbox *mailbox)
 {
-    static const char *const ways[] = {"auto", "plain", "login", "xoauth2", "oauthbearer"};
+    static const char *const ways[] = {"auto",        "plain",   "login",      "scram-sha-256",
+                                       "scram-sha-1", "xoauth2", "oauthbearer"};
     static const char *const afters[] = {"seen", "none", "delete", "move", "keyword"};
     buf_printf(out, "%u: %s user=%s ", mailbox->line, mailbox->label, mailbox->username);
     if (mailbox->oauth2)

@@ -76,6 +76,11 @@ static const struct mailboxes_case mailboxes_good[] = {
     {"- {" U ", auth: Plain, idle: no, poll_interval: 5min, name: trap}\n",
      "1: trap user=u password=hunter2 server=h:993 tls=implicit auth=plain folders=INBOX "
      "after=seen idle=off poll=300000ms\n"},
+    {"- {" U
+     ", auth: SCRAM-SHA-256}\n- {username: v, password: hunter2, host: h, auth: scram-sha-1}\n",
+     "1: " U_IS " tls=implicit auth=scram-sha-256 folders=INBOX after=seen idle=on poll=60000ms\n"
+     "2: v@h user=v password=hunter2 server=h:993 tls=implicit auth=scram-sha-1 folders=INBOX "
+     "after=seen idle=on poll=60000ms\n"},
     {"- {" U ", auth: login, idle: TRUE, poll_interval: 1, protocol: IMAP}\n",
      "1: " U_IS " tls=implicit auth=login folders=INBOX after=seen idle=on poll=1000ms\n"},
     {"- {" U ", poll_interval: 1d, folders: Junk}\n",
@@ -239,12 +244,9 @@ static const struct mailboxes_case mailboxes_bad[] = {
      "m.yml:1:51: \"auth\" xoauth2 takes an access token, which needs \"oauth2\"\n"},
     {"- {" U ", auth: OAuthBearer}\n",
      "m.yml:1:51: \"auth\" oauthbearer takes an access token, which needs \"oauth2\"\n"},
-    {"- {" U ", auth: SCRAM-SHA-256}\n",
-     "m.yml:1:51: \"auth\" scram-sha-256 is not supported by this version, expected auto, plain, "
-     "login, xoauth2 or oauthbearer\n"},
     {"- {" U ", auth: ntlm}\n",
-     "m.yml:1:51: \"auth\" is none of its values, expected auto, plain, login, xoauth2 or "
-     "oauthbearer\n"},
+     "m.yml:1:51: \"auth\" is none of its values, expected auto, plain, login, scram-sha-256, "
+     "scram-sha-1, xoauth2 or oauthbearer\n"},
     {"- {username: u, host: h, oauth2: hunter2}\n",
      "m.yml:1:34: \"oauth2\" is text, expected a map such as {token_command: …} or {token_url: …, "
      "client_id: …, refresh_token_file: …}\n"},

@@ -33,6 +33,14 @@ struct peer {
     size_t event_count, event_next;
     uint32_t commands[PEER_STEPS]; /* numbers, in the order of the D steps */
     size_t command_count;
+    struct sasl_derivation derivation;
+};
+
+static const struct sasl_binding peer_binding = {
+    .type = SASL_TLS_EXPORTER,
+    .len = 32,
+    .data = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
 };
 
 static const char *peer_user(const struct peer *peer)
@@ -141,12 +149,16 @@ static unsigned peer_command_index(const struct peer *peer, uint32_t number)
     return 0;
 }
 
-static void peer_describe(const struct peer *peer, struct buf *out, const struct imap_event *event)
+static void peer_describe(struct peer *peer, struct buf *out, const struct imap_event *event)
 {
     unsigned command = peer_command_index(peer, event->command);
     switch (event->type) {
     case IMAP_EVENT_STARTTLS:
         buf_add_str(out, "STARTTLS");
+        break;
+    case IMAP_EVENT_DERIVE:
+        peer->derivation = *event->derivation;
+        buf_printf(out, "DERIVE %u", (unsigned)peer->derivation.iterations);
         break;
     case IMAP_EVENT_READY:
         buf_add_str(out, "READY");
@@ -376,6 +388,30 @@ static void peer_number(struct peer *peer, uint64_t got, const char *expected)
         peer_fail(peer, "number", text);
 }
 
+static void peer_derive(struct peer *peer)
+{
+    /* Scripts are run hundreds of times: once will do. */
+    static struct sasl_derivation last;
+    static uint8_t key[SASL_KEY_MAX];
+    if (!sasl_derivation_equal(&last, &peer->derivation))
+        sasl_derive(&peer->derivation, "open sesame", key);
+    last = peer->derivation;
+    imap_session_derived(peer->session, key);
+    peer_take_output(peer);
+}
+
+static void peer_mechanism(struct peer *peer, const char *expected)
+{
+    static const char *const proofs[] = {"none", "scram", "bound"};
+    enum imap_proof proof;
+    const char *name = imap_session_mechanism(peer->session, &proof);
+    struct buf text = {0};
+    buf_printf(&text, "%s %s", name, proofs[proof]);
+    if (strcmp(buf_cstr(&text), expected) != 0)
+        peer_fail(peer, "another mechanism", buf_cstr(&text));
+    buf_release(&text);
+}
+
 static void peer_step(struct peer *peer, const char *step)
 {
     const char *argument = step + 2;
@@ -409,6 +445,12 @@ static void peer_step(struct peer *peer, const char *step)
     case 'P':
         peer_number(peer, imap_session_suggested_pause(peer->session), argument);
         break;
+    case 'K':
+        peer_derive(peer);
+        break;
+    case 'M':
+        peer_mechanism(peer, argument);
+        break;
     case 'A':
         peer_number(peer, imap_session_token_refused(peer->session), argument);
         break;
@@ -431,9 +473,12 @@ static void peer_run_once(const struct peer_script *script, int split)
                         .access_token = script->access_token,
                         .host = "mx.example",
                         .port = 993},
+        .before = script->before,
         .limits = imap_limits_default,
     };
     peer.session = imap_session_new(&settings);
+    if (script->bound)
+        imap_session_bind(peer.session, &peer_binding);
     for (size_t i = 0; i < PEER_STEPS && script->steps[i]; i++)
         peer_step(&peer, script->steps[i]);
     peer.step = "end";

@@ -12,6 +12,8 @@
  *   T:        TLS stands
  *   P:number  suggested pause
  *   N:number  commands that are pending
+ *   K:        the key that was asked for is derived, from the password "open sesame"
+ *   M:name    how it was logged in ("SCRAM-SHA-256 scram")
  *   A:number  1: the access token was refused
  * Every script is run with the server's bytes whole, byte by byte, and cut in two at every place.
  * In each run nothing that is secret may leave before TLS stands, unless the script's security
@@ -32,6 +34,8 @@ struct peer_script {
     const char *user;     /* NULL: "trap@example.org" */
     const char *password; /* NULL: "open sesame" */
     const char *access_token;
+    bool bound; /* the connection has a channel binding, of tls-exporter: 0, 1, … 31 */
+    enum imap_proof before;
     const char *steps[PEER_STEPS];
 };
 

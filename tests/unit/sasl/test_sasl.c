@@ -13,10 +13,8 @@ static struct sasl_client *test_client(enum sasl_mechanism mechanism, const char
 {
     struct sasl_client *client = NULL;
     struct err err;
-    assert_int_equal(sasl_client_new(mechanism,
-                                     &(struct sasl_credentials){user, password, NULL, NULL, 0},
-                                     &client, &err),
-                     0);
+    struct sasl_credentials credentials = {.user = user, .password = password};
+    assert_int_equal(sasl_client_new(mechanism, &credentials, NULL, &client, &err), 0);
     return client;
 }
 
@@ -99,11 +97,9 @@ static void test_cannot_carry(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sasl_client *client = NULL;
         struct err err = {0};
-        assert_int_equal(sasl_client_new(SASL_PLAIN,
-                                         &(struct sasl_credentials){
-                                             cases[i].user, cases[i].password, NULL, NULL, 0},
-                                         &client, &err),
-                         -1);
+        struct sasl_credentials credentials = {.user = cases[i].user,
+                                               .password = cases[i].password};
+        assert_int_equal(sasl_client_new(SASL_PLAIN, &credentials, NULL, &client, &err), -1);
         assert_null(client);
         assert_int_equal(err.action, ERR_GIVE_UP);
         assert_non_null(strstr(err.text, cases[i].words));
@@ -154,7 +150,7 @@ static void test_tokens(void **state)
                                                    "vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg==",
                                                .host = cases[i].host,
                                                .port = 143};
-        assert_int_equal(sasl_client_new(cases[i].mechanism, &credentials, &client, &err), 0);
+        assert_int_equal(sasl_client_new(cases[i].mechanism, &credentials, NULL, &client, &err), 0);
         assert_true(sasl_client_first(client));
         assert_string_equal(sasl_client_refusal(client), "");
         test_step(client, "", cases[i].answer, strlen(cases[i].answer));
@@ -173,7 +169,7 @@ static void test_long_refusal(void **state)
     struct err err;
     struct buf out = {0}, challenge = {0};
     struct sasl_credentials credentials = {.user = "u", .access_token = "t"};
-    assert_int_equal(sasl_client_new(SASL_XOAUTH2, &credentials, &client, &err), 0);
+    assert_int_equal(sasl_client_new(SASL_XOAUTH2, &credentials, NULL, &client, &err), 0);
     for (size_t i = 0; i < 100000; i++)
         buf_add_byte(&challenge, '[');
     assert_int_equal(sasl_client_step(client, NULL, 0, &out, &err), 0);
@@ -205,9 +201,9 @@ static void test_tokens_that_fit_nowhere(void **state)
             struct err err = {0};
             struct sasl_credentials credentials = {.user = cases[i].user,
                                                    .access_token = cases[i].token};
-            assert_int_equal(
-                sasl_client_new(j ? SASL_XOAUTH2 : SASL_OAUTHBEARER, &credentials, &client, &err),
-                -1);
+            assert_int_equal(sasl_client_new(j ? SASL_XOAUTH2 : SASL_OAUTHBEARER, &credentials,
+                                             NULL, &client, &err),
+                             -1);
             assert_null(client);
             assert_int_equal(err.action, ERR_GIVE_UP);
             assert_non_null(strstr(err.text, cases[i].words));
@@ -219,6 +215,8 @@ static void test_names(void **state)
     (void)state;
     assert_string_equal(sasl_mechanism_name(SASL_PLAIN), "PLAIN");
     assert_string_equal(sasl_mechanism_name(SASL_LOGIN), "LOGIN");
+    assert_string_equal(sasl_mechanism_name(SASL_SCRAM_SHA_1), "SCRAM-SHA-1");
+    assert_string_equal(sasl_mechanism_name(SASL_SCRAM_SHA_256_PLUS), "SCRAM-SHA-256-PLUS");
     assert_string_equal(sasl_mechanism_name(SASL_XOAUTH2), "XOAUTH2");
     assert_string_equal(sasl_mechanism_name(SASL_OAUTHBEARER), "OAUTHBEARER");
 }
