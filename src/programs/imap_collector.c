@@ -283,6 +283,7 @@ static int program_settle(struct program *program, struct err *err)
     if (fence_user_become(program->options.user, err) < 0)
         return EX_USAGE;
     fence_process();
+    signal(SIGXFSZ, SIG_IGN); /* a state that may not grow is an error like others */
     if (program->options.continuous)
         program_hold_hangup(true);
     return clerk_start(&program->options, &program->clerk, err) < 0 ? EXIT_SOME_FAILED : EX_OK;

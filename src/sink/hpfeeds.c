@@ -15,6 +15,8 @@
 enum {
     /* Enough doublings to get to the longest pause from any first one. */
     HPFEEDS_ATTEMPT_MAX = 32,
+    /* After so many ERRORs over mails, with none taken, it is not one of the mails. */
+    HPFEEDS_REFUSALS_MAX = 16,
 };
 
 const struct sink_hpfeeds_tuning sink_hpfeeds_tuning_default = {
@@ -78,6 +80,7 @@ struct sink_hpfeeds {
     unsigned attempt;
     msec_t opened_at;
     bool taken_since_refusal; /* the broker took a mail since it last sent an ERROR */
+    unsigned refusals;        /* ERRORs over mails since one was taken */
 };
 
 static struct sink_hpfeeds *hpfeeds_cast(const struct sink *sink)
@@ -173,6 +176,13 @@ static void hpfeeds_refuse(struct sink_hpfeeds *hpfeeds, struct sink_mail *mail)
     hpfeeds_settle(hpfeeds, mail, SINK_REFUSED, &err);
 }
 
+/* Is it worth it to go on at once, and find out which of the mails the ERROR is about? Where none
+ * is taken, it may be about the channel, and that is not asked for ever. */
+static bool hpfeeds_may_search(const struct sink_hpfeeds *hpfeeds)
+{
+    return hpfeeds->refusals < HPFEEDS_REFUSALS_MAX;
+}
+
 /* The broker is there without the mail. If it took no others since this one first broke a
  * connection, that may be the channel's fault, and is no reason to go on without a pause. But a
  * channel, and all else that an account may not do, is refused by word; and the login is proven
@@ -189,7 +199,8 @@ static void hpfeeds_judge(struct sink_hpfeeds *hpfeeds)
         hpfeeds_refuse(hpfeeds, mail);
         return;
     }
-    if (!others)
+    if (!others && (hpfeeds->judged_unheard || !hpfeeds_may_search(hpfeeds) ||
+                    !outbox_has_others(&hpfeeds->outbox, mail)))
         hpfeeds_go_down(hpfeeds, &hpfeeds->judged_err);
     hpfeeds_settle(hpfeeds, mail, SINK_RETRY, &hpfeeds->judged_err);
 }
@@ -263,6 +274,7 @@ static void hpfeeds_taken(void *ctx, struct sink_mail *mail)
 
     outbox_taken(&hpfeeds->outbox, mail);
     hpfeeds->taken_since_refusal = true;
+    hpfeeds->refusals = 0;
     hpfeeds->attempt = 0;
     hpfeeds_settle(hpfeeds, mail, SINK_TAKEN, NULL);
     hpfeeds_pump(hpfeeds, false);
@@ -281,6 +293,7 @@ static void hpfeeds_refused(struct sink_hpfeeds *hpfeeds, bool idle, struct err 
                 publisher->ident, publisher->channels[0],
                 publisher->channel_count > 1 ? " and the other channels" : "");
     hpfeeds->taken_since_refusal = false;
+    hpfeeds->refusals += !idle;
 }
 
 /* Was it one mail, alone on a fresh connection, and is the broker neither slow nor in trouble? */
@@ -313,7 +326,8 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
     bool stable = hpfeeds->state == HPFEEDS_UP && hpfeeds_was_stable(hpfeeds);
     if (stable)
         hpfeeds->attempt = 0;
-    if (idle && stable && how != PUBLISHER_REFUSED)
+    bool search = how == PUBLISHER_REFUSED && suspects > 1 && hpfeeds_may_search(hpfeeds);
+    if (hpfeeds->state == HPFEEDS_UP && (search || (idle && stable && how != PUBLISHER_REFUSED)))
         hpfeeds_open(hpfeeds, HPFEEDS_REOPENING);
     else if (hpfeeds->state == HPFEEDS_UP)
         hpfeeds_go_down(hpfeeds, &why);

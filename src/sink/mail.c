@@ -21,15 +21,21 @@ void sink_mail_list_add(struct sink_mail_list *list, struct sink_mail *mail)
     list->count++;
 }
 
-void sink_mail_list_add_by_losses(struct sink_mail_list *list, struct sink_mail *mail)
+static bool sink_mail_is_more_suspect(const struct sink_mail *mail, const struct sink_mail *than)
+{
+    return mail->losses != than->losses ? mail->losses > than->losses
+                                        : mail->payload_len > than->payload_len;
+}
+
+void sink_mail_list_add_by_suspicion(struct sink_mail_list *list, struct sink_mail *mail)
 {
     struct sink_mail **link = &list->head;
 
-    if (!list->tail || list->tail->losses <= mail->losses) {
+    if (!list->tail || !sink_mail_is_more_suspect(list->tail, mail)) {
         sink_mail_list_add(list, mail);
         return;
     }
-    while ((*link)->losses <= mail->losses)
+    while (!sink_mail_is_more_suspect(*link, mail))
         link = &(*link)->next;
     mail->next = *link;
     *link = mail;

@@ -33,8 +33,9 @@ struct sink_mail_list {
 void sink_mail_free(struct sink_mail *mail);
 
 void sink_mail_list_add(struct sink_mail_list *list, struct sink_mail *mail);
-/* Behind all that were lost as often or less often. */
-void sink_mail_list_add_by_losses(struct sink_mail_list *list, struct sink_mail *mail);
+/* Behind all that were lost less often, or as often and are no larger: a frame over the broker's
+ * limit is the most usual cause, so the small ones show sooner that they are not it. */
+void sink_mail_list_add_by_suspicion(struct sink_mail_list *list, struct sink_mail *mail);
 /* The first one, taken out; NULL when empty. */
 struct sink_mail *sink_mail_list_pop(struct sink_mail_list *list);
 /* Moves all of `from` to the end of `list`. */

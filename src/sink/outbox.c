@@ -18,7 +18,7 @@ void outbox_add(struct outbox *outbox, struct sink_mail *mail, const uint8_t *pa
     mail->limit = suspects_limit(&outbox->suspects, mail->print);
     mail->losses = suspects_losses(&outbox->suspects, mail->print);
     if (mail->losses)
-        sink_mail_list_add_by_losses(&outbox->wary, mail);
+        sink_mail_list_add_by_suspicion(&outbox->wary, mail);
     else
         sink_mail_list_add(&outbox->queue, mail);
 }
@@ -112,6 +112,12 @@ size_t outbox_lost(struct outbox *outbox, const struct sink_mail_list *mails)
             suspects_lost(&outbox->suspects, mail->print, group, outbox->taken);
     }
     return group;
+}
+
+bool outbox_has_others(const struct outbox *outbox, const struct sink_mail *mail)
+{
+    return outbox->queue.head ||
+           outbox->suspects.count > (suspects_find(&outbox->suspects, mail->print) ? 1U : 0U);
 }
 
 bool outbox_takes_others(const struct outbox *outbox, const struct sink_mail *mail)

@@ -77,6 +77,36 @@ static void test_poison_is_refused(void **state)
     }
 }
 
+/* A broker that says so: more of them than good mails may travel with, before any mail was taken.
+ * The search for them needs no pause, and a pass would end with the first. */
+static void test_many_are_refused_by_word(void **state)
+{
+    enum { POISON = 13, GOOD = 30 };
+    (void)state;
+    for (size_t i = 0; i < COUNT(poison_ways); i++) {
+        struct owner owner;
+        owner_init(&owner);
+        owner.settings.confirm = poison_ways[i];
+        owner.peer.poison = "poison";
+        owner.peer.on_poison = PEER_ERROR_CLOSE;
+        for (int n = 0; n < POISON; n++) {
+            char text[40];
+            snprintf(text, sizeof text, "%d is poison", n);
+            owner_large_mail(&owner, text, 2000);
+        }
+        poison_fill(&owner, GOOD);
+        owner_start(&owner);
+        owner_run_until(&owner, owner_all_settled);
+        assert_int_equal(owner.downs, 0);
+        assert_int_equal(owner.pause_count, 0);
+        for (size_t n = 0; n < POISON + GOOD; n++) {
+            assert_int_equal(owner.mails[n].takens, n >= POISON);
+            assert_int_equal(owner.mails[n].refusals, n < POISON);
+        }
+        owner_release(&owner);
+    }
+}
+
 static bool last_came_back(const struct owner *owner)
 {
     return owner->mails[owner->mail_count - 1].retries > 0;
@@ -270,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_poison_is_refused),
+        cmocka_unit_test(test_many_are_refused_by_word),
         cmocka_unit_test(test_too_large_for_the_broker),
         cmocka_unit_test(test_nothing_else_was_taken),
         cmocka_unit_test(test_the_only_mail_is_poison),
