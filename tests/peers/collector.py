@@ -33,8 +33,10 @@ class Run:
         for name, content in (("feed.yml", feed), ("mailboxes.yml", mailboxes)):
             if content is not None:
                 text = content if isinstance(content, str) else json.dumps(content)
-                (self.directory / name).write_text(text)
-                (self.directory / name).chmod(0o600)
+                new = self.directory / f"{name}.new"
+                new.write_text(text)
+                new.chmod(0o600)
+                new.rename(self.directory / name)  # a reload under way must not read half of it
 
     def wait(self, timeout=100):
         """Until it has ended by itself."""

@@ -27,13 +27,12 @@ class Broker:
     def __init__(self, directory, accounts=None, options=(), tls=None, port=0, env=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        users = self.directory / "accounts.json"
-        users.write_text(json.dumps(accounts or ACCOUNTS))
-        users.chmod(0o600)
+        self._users = self.directory / "accounts.json"
+        self.set_accounts(accounts)
         endpoint = f"tcp:interface=127.0.0.1:port={port}"
         if tls:
             endpoint = f"tls:interface=127.0.0.1:port={port}:cert={tls[0]}:key={tls[1]}"
-        self.process = Process([program("hpfeeds-broker"), "-e", endpoint, "--auth", users,
+        self.process = Process([program("hpfeeds-broker"), "-e", endpoint, "--auth", self._users,
                                 *options], self.directory / "broker.log",
                                env={**os.environ, **(env or {})})
         self.port = self._wait_for_port()
@@ -46,6 +45,13 @@ class Broker:
                 return int(found.group(1))
             time.sleep(0.01)
         raise RuntimeError(f"the broker did not start:\n{self.process.text()}")
+
+    def set_accounts(self, accounts=None):
+        """ACCOUNTS unless told others. A broker that runs sees the change by itself."""
+        new = self._users.with_suffix(".new")
+        new.write_text(json.dumps(accounts or ACCOUNTS))
+        new.chmod(0o600)
+        new.rename(self._users)
 
     def stop(self):
         self.process.stop()

@@ -36,12 +36,13 @@ class Send:
     run: int  # which process sent it
     confirmed: float = 0.0  # when the confirmation was handed to that process's kernel
     ended: float = 0.0  # when the connection was at its end
+    refused: bool = False  # by an ERROR: what comes after it confirms nothing
 
 
 class Wire:
     """Watches a CuttingProxy before the broker (its `tap`). `now()` is a clock, `run()` says which
     run of the collector it is. A connection with markers is confirmed by their echoes, one without
-    by a clean end that answers the collector's."""
+    by a clean end that answers the collector's; an ERROR leaves what came before it unconfirmed."""
 
     def __init__(self, now, run):
         self._now, self._run = now, run
@@ -49,9 +50,11 @@ class Wire:
         self._pending = collections.defaultdict(list)  # link → sends not confirmed
         self._markers = {}  # content → sends before it
         self._unclosed = set()  # links whose end confirms nothing
+        self._runs = {}  # link → the run that made it
         self.sends = collections.defaultdict(list)  # sha → Sends in their order
 
     def forwarded(self, link, to_server, data):
+        self._runs.setdefault(link.number, self._run())
         buffer = self._parts[link.number, to_server]
         buffer += data
         while len(buffer) >= 5:
@@ -61,7 +64,7 @@ class Wire:
             body = bytes(buffer[5:length])
             del buffer[:length]
             if opcode == ERROR and not to_server:
-                self._unclosed.add(link.number)
+                self._refused(link)
             if opcode == PUBLISH:
                 ident = 1 + body[0]
                 channel = body[ident + 1:ident + 1 + body[ident]]
@@ -70,7 +73,7 @@ class Wire:
     def _published(self, link, to_server, channel, payload):
         if channel == CHANNEL and to_server:
             sha = re.match(rb'\{"sha256": ?"([0-9a-f]{64})"', payload).group(1).decode()
-            send = Send(sha, link.number, self._now(), self._run())
+            send = Send(sha, link.number, self._now(), self._runs[link.number])
             self.sends[sha].append(send)
             self._pending[link.number].append(send)
         elif channel != CHANNEL and to_server:
@@ -79,9 +82,16 @@ class Wire:
         elif channel != CHANNEL:
             self._confirm(self._markers.pop(payload, []))
 
+    def _refused(self, link):
+        self._unclosed.add(link.number)
+        for send in self._pending.pop(link.number, []):
+            send.refused = True
+            send.ended = self._now()
+
     def _confirm(self, sends):
         for send in sends:
-            send.confirmed = send.confirmed or self._now()
+            if not send.refused:
+                send.confirmed = send.confirmed or self._now()
 
     def ended(self, link, clean):
         pending = self._pending.pop(link.number, [])
