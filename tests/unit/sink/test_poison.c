@@ -81,7 +81,10 @@ static void test_poison_is_refused(void **state)
  * The search for them needs no pause, and a pass would end with the first. */
 static void test_many_are_refused_by_word(void **state)
 {
-    enum { POISON = 13, GOOD = 30 };
+    enum {
+        POISON = 13,
+        GOOD = 30
+    };
     (void)state;
     for (size_t i = 0; i < COUNT(poison_ways); i++) {
         struct owner owner;
