@@ -302,12 +302,14 @@ int scram_step(struct scram *scram, const uint8_t *message, size_t len, struct b
 {
     if (scram->state == SCRAM_FIRST)
         return scram_begin(scram, out, err);
-    if (len > SCRAM_MESSAGE_MAX || memchr(len ? message : (const uint8_t *)"", 0, len))
+    if (!len)
+        message = (const uint8_t *)""; /* instead of the NULL that an empty one may be */
+    if (len > SCRAM_MESSAGE_MAX || memchr(message, 0, len))
         return err_set(err, ERR_GIVE_UP,
                        "the server's message is too long for SCRAM, or has a NUL");
     if (scram->state != SCRAM_ASKED && scram->state != SCRAM_ANSWERED)
         return err_set(err, ERR_GIVE_UP, "the server asks for more than SCRAM has to say");
-    if (len && scram_read_refusal(scram, message, len))
+    if (scram_read_refusal(scram, message, len))
         return SASL_ANSWERED;
     return scram->state == SCRAM_ASKED ? scram_asked(scram, message, len, err)
                                        : scram_answered(scram, message, len, out, err);
