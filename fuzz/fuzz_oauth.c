@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "oauth/oauth.h"
 
+/* Secrets that do not begin as an escape ends: "\\x0b" before "enutzt" shows nothing. */
 static const struct oauth_client fuzz_client = {.id = "id", .secret = "Geheimnis", .scope = "s"};
 
 static void fuzz_check(bool holds)
@@ -33,9 +34,9 @@ static void fuzz_token(const struct oauth_reply *reply)
     struct oauth_token token;
     enum oauth_refusal refusal;
     struct err err;
-    if (oauth_token_read(reply, &fuzz_client, "benutzt", &token, &refusal, &err) < 0) {
+    if (oauth_token_read(reply, &fuzz_client, "genutzt", &token, &refusal, &err) < 0) {
         fuzz_check_shown(err.text, strlen(err.text) == sizeof err.text - 1);
-        fuzz_check(*err.text && !strstr(err.text, "benutzt"));
+        fuzz_check(*err.text && !strstr(err.text, "genutzt"));
         return;
     }
     fuzz_check(oauth_token_valid(token.access));
@@ -61,6 +62,8 @@ static void fuzz_device(const struct oauth_reply *reply)
     fuzz_check(all <= lifetime);
     oauth_device_release(&device);
 }
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
