@@ -215,14 +215,15 @@ static void connection_note_login(struct connection *connection)
         &(struct state_change){.type = STATE_SET_PROOF, .account = account, .proof = proof});
 }
 
-/* TLS stands: what tells it apart goes into the login (RFC 5056). */
+/* TLS stands: what tells it apart goes into the login (RFC 5056). Not under TLS 1.3: servers that
+ * offer to bind there do not agree what to (Cyrus 3.6 refuses RFC 9266's tls-exporter), and a login
+ * that is right would fail. */
 static void connection_bind(struct connection *connection)
 {
     struct net_tls_binding tls;
-    if (!net_conn_tls_binding(connection->conn, &tls))
+    if (!net_conn_tls_binding(connection->conn, &tls) || tls.exporter)
         return;
-    struct sasl_binding binding = {.type = tls.exporter ? SASL_TLS_EXPORTER : SASL_TLS_UNIQUE,
-                                   .len = tls.len};
+    struct sasl_binding binding = {.type = SASL_TLS_UNIQUE, .len = tls.len};
     static_assert(sizeof binding.data == sizeof tls.data, "one size");
     memcpy(binding.data, tls.data, sizeof binding.data);
     imap_session_bind(connection->session, &binding);
