@@ -127,7 +127,7 @@ json_t *oauth_reply_object(const struct oauth_reply *reply, const struct oauth_s
     json_t *object = json_loadb(reply->len ? (const char *)reply->body : "", reply->len,
                                 JSON_REJECT_DUPLICATES, NULL);
     *ret_refusal = OAUTH_FAILED;
-    if (json_is_object(object) && json_is_string(json_object_get(object, "error")))
+    if (json_is_object(object) && json_string_length(json_object_get(object, "error")))
         *ret_refusal = reply_refused(reply, object, secrets, err);
     else if (json_is_object(object) && reply->status >= 200 && reply->status < 300)
         return object;

@@ -128,6 +128,8 @@ static const struct test_refused {
      OAUTH_NO_GRANT, ERR_GIVE_UP,
      "interaction_required: the provider wants to see a person; the provider says: AADSTS50076: "
      "  Trace (see https://login.example/error?code=50076)"},
+    {400, NULL, "{\"error\":\"\"}", OAUTH_FAILED, ERR_GIVE_UP,
+     "HTTP status 400, with a reply: check its address"},
     {401, NULL, "{\"error\":\"invalid_client\"}", OAUTH_FAILED, ERR_GIVE_UP,
      "invalid_client: check client_id and client_secret"},
     {200, NULL, "{\"error\":\"invalid_scope\"}", OAUTH_FAILED, ERR_GIVE_UP,
