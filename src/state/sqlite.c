@@ -237,8 +237,11 @@ static int state_sqlite_get_old(struct state_sqlite *sqlite, int64_t row,
     int rc, result = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         const void *sha256 = sqlite3_column_blob(stmt, 0);
-        if (sqlite3_column_bytes(stmt, 0) != STATE_SHA256)
-            break;
+        const struct state_folder *folder = &builder->folder;
+        if (sqlite3_column_bytes(stmt, 0) != STATE_SHA256 ||
+            (folder->old_count &&
+             memcmp(folder->old_hashes[folder->old_count - 1], sha256, STATE_SHA256) > 0))
+            break; /* out of order too, which searches rely upon */
         state_folder_add_old(builder, sha256);
     }
     if (rc != SQLITE_DONE)
