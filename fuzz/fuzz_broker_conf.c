@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/broker.h"
+#include "libfyaml_leak.h"
 #include "memory_file.h"
 
 static void fuzz_check(bool holds)

@@ -10,6 +10,7 @@
 #include "conf/report.h"
 #include "conf/secret.h"
 #include "conf/yaml.h"
+#include "libfyaml_leak.h"
 
 struct fuzz_conf {
     struct conf conf;
@@ -78,14 +79,6 @@ static void fuzz_conf_release(struct fuzz_conf *fuzz)
     conf_pool_release(&fuzz->nodes);
     conf_pool_release(&fuzz->pool);
     free(fuzz->mailbox_secrets);
-}
-
-/* libfyaml 0.7 never frees what it notes of a quoted text with more than 64 escapes in it. */
-const char *__lsan_default_suppressions(void);
-
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libfyaml\n";
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
