@@ -1,6 +1,6 @@
 /* sink/hpfeeds.h: the sink that publishes to an hpfeeds broker.
  *
- * hpfeeds has no acknowledgement; `confirm` chooses how a delivery is known (docs/delivery.md):
+ * hpfeeds has no acknowledgement; `confirm` chooses how a delivery is known (docs/reliability.md):
  * echo   a marker is published on a private channel by the connection that carried the mails, and
  *        comes back, on that connection where the broker does so, else on a second one:
  *        everything before it was handled.

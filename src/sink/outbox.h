@@ -1,6 +1,6 @@
 /* sink/outbox.h: what waits to go out, what is in flight, and who may travel with whom.
  *
- * Suspects (sink/suspects.h) go out with limited company; see docs/delivery.md. */
+ * Suspects (sink/suspects.h) go out with limited company; see docs/reliability.md. */
 #ifndef SINK_OUTBOX_H
 #define SINK_OUTBOX_H
 

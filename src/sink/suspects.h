@@ -3,7 +3,7 @@
  * One of them may be the cause: a frame over the broker's own limit is answered by a reset without
  * a word, and would be sent and lost for ever, and all that travels with it. A suspect is
  * recognised when it is offered again, and travels in ever smaller company until it either gets
- * through or is alone when the connection breaks. The rules are in docs/delivery.md. */
+ * through or is alone when the connection breaks. The rules are in docs/reliability.md. */
 #ifndef SINK_SUSPECTS_H
 #define SINK_SUSPECTS_H
 

@@ -2,7 +2,7 @@
 hold at its death and at the end, for every way of marking and of confirming.
 
 The points are those of crashpoints.c, the disk after a power cut is that of disk.py, the promise is
-docs/delivery.md: missing 0, altered 0, marked and not delivered 0; again is sent what was not on
+docs/reliability.md: missing 0, altered 0, marked and not delivered 0; again is sent what was not on
 record when the run died, all of it once, and nothing else."""
 import collections
 import contextlib
