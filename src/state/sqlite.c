@@ -256,7 +256,7 @@ static int state_sqlite_load(struct state *state, const char *account, const cha
                              struct state_folder *ret_folder, struct err *err)
 {
     struct state_sqlite *sqlite = (struct state_sqlite *)state;
-    struct state_sqlite_folder *folder;
+    struct state_sqlite_folder *folder = NULL;
     if (state_sqlite_find(sqlite, account, name, uidvalidity, &folder, err) < 0)
         return -1;
     if (folder->entry.uidvalidity != uidvalidity &&
