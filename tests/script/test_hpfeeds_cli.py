@@ -310,6 +310,10 @@ class Fake:
     (dict(first=GREETING, read="all", then=frame(PUBLISH, b"\x01a\x01bx")), 0, "1 message taken"),
     (dict(first=GREETING, read="all", then=frame(ERROR, b"no")), REFUSED, "refused by the broker: no"),
     (dict(first=GREETING, read="all", then=frame(ERROR, b"\x1b[2J")), REFUSED, "\\x1b[2J"),
+    # About the broker, not about us: worth another try.
+    (dict(first=GREETING, read="all", then=frame(ERROR, b"full, try again later. chan=b")),
+     UNREACHABLE, "not confirmed: the broker says: full, try again later. chan=b"),
+    (dict(first=frame(ERROR, b"try again later")), UNREACHABLE, "the broker says: try again later"),
     # hpfeeds/broker's ERROR has one byte more than its length says.
     (dict(first=GREETING, read="all", then=frame(ERROR, b"no") + b"!"), REFUSED, "no"),
     (dict(first=GREETING, read="all", then=GREETING), UNREACHABLE, "not confirmed"),
@@ -332,6 +336,7 @@ def test_publish_to_a_strange_broker(fake, code, message):
     (dict(first=GREETING), REFUSED, "may not accept"),
     (dict(first=GREETING, read="some", reset=True), UNREACHABLE, ""),
     (dict(first=GREETING, then=frame(ERROR, b"no")), REFUSED, "refused by the broker: no"),
+    (dict(first=GREETING, then=frame(ERROR, b"down, try again later")), UNREACHABLE, "down"),
     (dict(first=b"HTTP/1.0 400 Bad Request\r\n"), UNREACHABLE, "hpfeeds frame"),
 ])
 def test_subscribe_to_a_strange_broker(fake, code, message):
@@ -562,14 +567,21 @@ def test_sendfile_of_a_maildir(broker, subscription, tmp_path):
     assert hpfeeds("sendfile", *options(broker.port), tmp_path).returncode == REFUSED
 
 
-def test_retry(tmp_path, broker, subscription):
-    """The broker comes back while it is tried again."""
+@pytest.mark.parametrize("put_off", [False, True])
+def test_retry(tmp_path, broker, put_off):
+    """The broker is away, or asks to be tried again, and comes back while that is done."""
     port = broker.port
     broker.stop()
+    if put_off:
+        fake = Fake(GREETING, "all", frame(ERROR, b"full, try again later"))
+        port = fake.port
     with subprocess.Popen([program("hpfeeds"), "publish", *options(port), "--retry", "1min", "late"],
                           stderr=subprocess.PIPE, text=True,
                           env=environment("writersecret")) as process:
-        assert "trying again" in process.stderr.readline()
+        while "trying again" not in (line := process.stderr.readline()):
+            assert line
+        if put_off:
+            fake.thread.join(60)
         again = Broker(tmp_path / "again", port=port)
         assert process.wait(60) == 0
     again.stop()

@@ -12,7 +12,9 @@
 enum {
     FEED_EXIT_FAILED = 1, /* refused, a wrong hash, a file that cannot be read or written */
     FEED_EXIT_USAGE = 64,
-    FEED_EXIT_UNREACHABLE = 75, /* no connection, or it was lost before the confirmation */
+    /* EX_TEMPFAIL: no connection, it was lost before the confirmation, or the broker said that it
+     * may be tried again later */
+    FEED_EXIT_UNREACHABLE = 75,
 };
 
 struct feed_options {

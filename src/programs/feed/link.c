@@ -1,5 +1,6 @@
 #include "programs/feed/link.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/block.h"
@@ -38,6 +39,18 @@ static void link_tell_over(struct feed_link *link, enum feed_end end, const char
     link->events->over(link->ctx, end, text);
 }
 
+/* One that is about the broker's own state is no refusal. */
+static void link_handle_error(struct feed_link *link, const struct hpfeeds_client_event *event)
+{
+    char text[sizeof event->text + sizeof "the broker says: "];
+    if (!event->later) {
+        link_tell_over(link, FEED_END_ERROR, event->text);
+        return;
+    }
+    snprintf(text, sizeof text, "the broker says: %s", event->text);
+    link_tell_over(link, FEED_END_FAILED, text);
+}
+
 static void link_handle(struct feed_link *link, const struct hpfeeds_client_event *event)
 {
     switch (event->type) {
@@ -52,7 +65,7 @@ static void link_handle(struct feed_link *link, const struct hpfeeds_client_even
             link->over = true;
         break;
     case HPFEEDS_CLIENT_ERROR:
-        link_tell_over(link, FEED_END_ERROR, event->text);
+        link_handle_error(link, event);
         break;
     }
 }

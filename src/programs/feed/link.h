@@ -26,7 +26,8 @@ struct feed_target {
 enum feed_end {
     FEED_END_ERROR,  /* the broker said ERROR: `text` is what it said */
     FEED_END_CLEAN,  /* the broker ended its side */
-    FEED_END_FAILED, /* the connection did not come about, broke, or the peer speaks no hpfeeds */
+    FEED_END_FAILED, /* the connection did not come about, broke, the peer speaks no hpfeeds, or the
+                      * broker said ERROR and that it may be tried again later */
     FEED_END_TRUST,  /* failed in a way that does not pass, as a certificate that is not trusted */
 };
 
