@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,20 @@ int err_prefix(struct err *err, const char *format, ...)
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
     return err_set(err, err->action, "%s: %s", prefix, err->text);
+}
+
+const char *err_errno_text(int error)
+{
+    switch (error) {
+    case EMFILE:
+        return "too many open files: raise the limit of this process (ulimit -n, LimitNOFILE)";
+    case ENFILE:
+        return "too many open files in the whole system: raise fs.file-max";
+    case EADDRNOTAVAIL:
+        return "no free local port or address";
+    default:
+        return strerror(error);
+    }
 }
 
 void err_keep(struct err **kept, const struct err *err)

@@ -28,6 +28,10 @@ int err_set(struct err *err, enum err_action action, const char *format, ...)
 /* Puts "what: " in front of the text that is there. Returns -1. */
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What errno says, for a person: strerror()'s words, or advice where there is some. Valid until the
+ * thread's next call. */
+const char *err_errno_text(int error);
+
 /* Errors that are kept for long are kept on the heap, as most of the time there are none: *kept,
  * NULL or an earlier one, becomes a copy of `err` (NULL: nothing). Its owner free()s it. */
 void err_keep(struct err **kept, const struct err *err);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -289,7 +290,7 @@ char *conf_command_trouble(struct conf_command *command)
 {
     char what[80];
     if (command->start_error)
-        return mem_printf("cannot be started: %s", strerror(command->start_error));
+        return mem_printf("cannot be started: %s", err_errno_text(command->start_error));
     if (command->timed_out)
         snprintf(what, sizeof what, "took too long and was ended");
     else if (command->too_much)

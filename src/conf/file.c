@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "conf/yaml.h"
@@ -167,7 +168,7 @@ static int conf_file_read_all(struct conf_file *file, int fd)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            conf_file_error(file, NULL, "cannot be read: %s", strerror(errno));
+            conf_file_error(file, NULL, "cannot be read: %s", err_errno_text(errno));
             return -1;
         }
         if (!got)
@@ -186,7 +187,7 @@ static int conf_file_slurp(struct conf_file *file)
     struct stat info;
     int result = -1;
     if (fd < 0 || fstat(fd, &info) < 0) {
-        conf_file_error(file, NULL, "cannot be read: %s", strerror(errno));
+        conf_file_error(file, NULL, "cannot be read: %s", err_errno_text(errno));
         goto out;
     }
     if (S_ISREG(info.st_mode)) {

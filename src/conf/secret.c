@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "conf/command.h"
 #include "conf/file.h"
@@ -108,12 +109,12 @@ static void conf_secret_read_file(struct conf_secret *secret, const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &info) < 0) {
         conf_file_error(secret->file, entry->value, "\"%s\" cannot be read: %s", entry->name,
-                        strerror(errno));
+                        err_errno_text(errno));
     } else if (!S_ISREG(info.st_mode)) {
         conf_file_error(secret->file, entry->value, "\"%s\" is not a file", entry->name);
     } else if (conf_secret_read(fd, &content) < 0) {
         conf_file_error(secret->file, entry->value, "\"%s\" cannot be read: %s", entry->name,
-                        strerror(errno));
+                        err_errno_text(errno));
     } else {
         conf_secret_take(secret, &content);
     }

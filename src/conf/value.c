@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/text.h"
 #include "conf/conf.h"
 #include "conf/file.h"
@@ -267,10 +268,10 @@ static const char *conf_value_unreadable(const char *path)
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return strerror(errno);
+        return err_errno_text(errno);
     const char *why = NULL;
     if (fstat(fd, &info) < 0)
-        why = strerror(errno);
+        why = err_errno_text(errno);
     else if (!S_ISREG(info.st_mode))
         why = "not a file";
     close(fd);
@@ -336,7 +337,7 @@ bool conf_value_pem(struct conf_file *file, const struct conf_entry *entry, cons
         bool read = fd >= 0 && conf_value_read_pem(file, fd, pem);
         if (!read)
             conf_file_error(file, entry->value, "\"%s\" cannot be read: %s, expected %s",
-                            entry->name, strerror(errno), what);
+                            entry->name, err_errno_text(errno), what);
         if (fd >= 0)
             close(fd);
         conf_table_put(&file->secrets->pems, path, strlen(path), pem);

@@ -75,7 +75,7 @@ static void net_connect_note(struct net_connect *connect, const union net_addres
     char text[NET_ADDRESS_TEXT];
     size_t used = strlen(connect->reasons);
     snprintf(connect->reasons + used, sizeof connect->reasons - used, "%s%s (%s)", used ? ", " : "",
-             net_errno_text(error), net_address_format(text, sizeof text, address));
+             err_errno_text(error), net_address_format(text, sizeof text, address));
 }
 
 static void net_connect_fail(struct net_connect *connect)

@@ -27,7 +27,7 @@ static enum net_io net_conn_read_plain(struct net_conn *conn, uint8_t *data, siz
         return NET_IO_END;
     if (errno == EAGAIN || errno == EINTR)
         return NET_IO_WANT_READ;
-    err_set(err, ERR_RETRY_LATER, "the connection broke: %s", net_errno_text(errno));
+    err_set(err, ERR_RETRY_LATER, "the connection broke: %s", err_errno_text(errno));
     return NET_IO_BROKEN;
 }
 

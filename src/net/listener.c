@@ -196,7 +196,7 @@ static int net_listener_bind_name(const char *host, uint16_t port, const char *d
         fd = net_listener_bind(&address, device);
     }
     if (fd < 0)
-        err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, net_errno_text(errno));
+        err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, err_errno_text(errno));
     freeaddrinfo(found);
     return fd;
 }
@@ -238,7 +238,7 @@ int net_listen(const struct net_listen_target *target, struct err *err)
     int fd = net_listener_bind_all(target->port, target->device);
     if (fd < 0)
         err_set(err, ERR_GIVE_UP, "cannot listen on port %u: %s", (unsigned)target->port,
-                net_errno_text(errno));
+                err_errno_text(errno));
     return fd;
 }
 

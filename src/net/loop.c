@@ -111,7 +111,7 @@ struct net_loop *net_loop_new(void)
     signal(SIGPIPE, SIG_IGN);
     int failed = uv_loop_init(&loop->uv);
     if (failed) {
-        fprintf(stderr, "cannot begin: %s\n", net_errno_text(-failed));
+        fprintf(stderr, "cannot begin: %s\n", err_errno_text(-failed));
         abort();
     }
     for (int i = 0; i < NET_PHASE_COUNT; i++)

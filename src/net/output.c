@@ -27,7 +27,7 @@ static enum net_io net_conn_write_plain(struct net_conn *conn, size_t limit, siz
     }
     if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
         return NET_IO_WANT_WRITE;
-    err_set(err, ERR_RETRY_LATER, "the connection broke: %s", net_errno_text(errno));
+    err_set(err, ERR_RETRY_LATER, "the connection broke: %s", err_errno_text(errno));
     return NET_IO_BROKEN;
 }
 

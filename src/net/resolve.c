@@ -1,8 +1,11 @@
 #include "net/resolve.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -140,13 +143,24 @@ static void net_host_settle(struct net_host *host, int status, const struct addr
     }
 }
 
+/* glibc calls a name unknown for which it had no descriptor to ask with. */
+static int net_host_true_status(int status)
+{
+    int fd = status ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    if (status && fd < 0 && (errno == EMFILE || errno == ENFILE))
+        status = -errno;
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
 static void net_host_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *info)
 {
     struct net_host *host = request->data;
     host->busy = false;
     if (host->resolver) {
         host->resolver->loop->outside--;
-        net_host_settle(host, status, info);
+        net_host_settle(host, net_host_true_status(status), info);
     } else {
         free(host);
     }
@@ -191,7 +205,8 @@ static void net_lookup_fail(struct net_lookup *lookup, int status)
         err_set(&err, ERR_RETRY_LATER, "there is no host named %s: is it spelled right?", name);
     else
         err_set(&err, ERR_RETRY_LATER, "the host name %s cannot be looked up: %s", name,
-                uv_strerror(status));
+                status == UV_EMFILE || status == UV_ENFILE ? err_errno_text(-status)
+                                                           : uv_strerror(status));
     lookup->done(lookup->ctx, NULL, &err);
 }
 

@@ -73,7 +73,7 @@ static void net_tls_explain(SSL *ssl, int code, int error, struct err *err)
     unsigned long queued = ERR_peek_error();
     int reason = ERR_GET_REASON(queued);
     if (code == SSL_ERROR_SYSCALL && error) {
-        err_set(err, ERR_RETRY_LATER, "the connection broke: %s", net_errno_text(error));
+        err_set(err, ERR_RETRY_LATER, "the connection broke: %s", err_errno_text(error));
     } else if (code != SSL_ERROR_SYSCALL && reason != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         const char *text = ERR_reason_error_string(queued);
         err_set(err, net_tls_refusal(reason) ? ERR_GIVE_UP : ERR_RETRY_LATER, "TLS: %s",

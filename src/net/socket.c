@@ -119,17 +119,3 @@ void net_socket_set_abrupt(int fd, bool abrupt)
     struct linger linger = {.l_onoff = abrupt};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
-
-const char *net_errno_text(int error)
-{
-    switch (error) {
-    case EMFILE:
-        return "too many open files: raise the limit of this process (ulimit -n, LimitNOFILE)";
-    case ENFILE:
-        return "too many open files in the whole system: raise fs.file-max";
-    case EADDRNOTAVAIL:
-        return "no free local port or address";
-    default:
-        return strerror(error);
-    }
-}

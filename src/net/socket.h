@@ -48,7 +48,4 @@ void net_socket_limit_output(int fd);
 /* Closing it resets the connection, also when the kernel closes it for a process that dies. */
 void net_socket_set_abrupt(int fd, bool abrupt);
 
-/* "Connection refused", or advice where there is some. */
-const char *net_errno_text(int error);
-
 #endif

@@ -126,14 +126,29 @@ static void clerk_watch(const struct clerk *clerk, pid_t child, int ended)
     }
 }
 
+/* In place of the child: it is asked again when there is more of what is missing. */
+static int clerk_refuse(const struct clerk *clerk, int error)
+{
+    struct clerk_answer answer = {.problems = 1, .errors = 1};
+    struct conf_problem problem = {
+        .text = mem_printf("no process to read the configuration: %s", err_errno_text(error))};
+    const struct conf_problems problems = {.items = &problem, .count = 1, .errors = 1};
+    int result = clerk_send(clerk->fd, &answer, sizeof answer);
+    if (result == 0)
+        result = clerk_send_problems(clerk->fd, &problems);
+    free(problem.text);
+    return result;
+}
+
 /* Returns -1 when the collector cannot be answered any more. */
 static int clerk_serve(struct clerk *clerk)
 {
     int pipe_ends[2], status;
     if (pipe2(pipe_ends, O_CLOEXEC) < 0)
-        return -1;
+        return clerk_refuse(clerk, errno);
     signal(SIGUSR1, clerk_on_cancel);
     pid_t child = fork();
+    int error = errno;
     if (child == 0) {
         close(pipe_ends[0]);
         _exit(clerk_work(clerk));
@@ -143,7 +158,7 @@ static int clerk_serve(struct clerk *clerk)
         clerk_watch(clerk, child, pipe_ends[0]);
     close(pipe_ends[0]);
     if (child < 0)
-        return -1;
+        return clerk_refuse(clerk, error);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     return status ? -1 : 0;
@@ -170,7 +185,7 @@ int clerk_start(const struct collector_options *options, struct clerk **ret_cler
     clerk->options = options;
     if (conf_place_reserve(&clerk->place) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        err_set(err, ERR_GIVE_UP, "no room for the configuration: %s", strerror(errno));
+        err_set(err, ERR_GIVE_UP, "no room for the configuration: %s", err_errno_text(errno));
         conf_place_release(&clerk->place);
         free(clerk);
         return -1;
@@ -181,7 +196,8 @@ int clerk_start(const struct collector_options *options, struct clerk **ret_cler
     if (clerk->pid == 0)
         clerk_run(clerk);
     if (clerk->pid < 0) {
-        err_set(err, ERR_GIVE_UP, "no process to read the configuration: %s", strerror(errno));
+        err_set(err, ERR_GIVE_UP, "no process to read the configuration: %s",
+                err_errno_text(errno));
         clerk_stop(clerk);
         return -1;
     }

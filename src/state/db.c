@@ -118,8 +118,7 @@ int state_db_error(sqlite3 *db, struct err *err)
         if (error == ENOSPC || error == EDQUOT)
             return state_db_full(err, path);
         if (error == EMFILE || error == ENFILE)
-            return err_set(err, ERR_RETRY_LATER,
-                           "state %s: too many open files: raise the limit (ulimit -n)", path);
+            return err_set(err, ERR_RETRY_LATER, "state %s: %s", path, err_errno_text(error));
         return err_set(
             err, ERR_GIVE_UP,
             "state %s: cannot be opened or written (%s): look at its owner and mode, and "

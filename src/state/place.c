@@ -33,8 +33,7 @@ static int state_place_error(struct err *err, const char *path, int error)
         return err_set(err, ERR_RETRY_LATER, "state %s: no space left: make room there", path);
     case EMFILE:
     case ENFILE:
-        return err_set(err, ERR_RETRY_LATER,
-                       "state %s: too many open files: raise the limit (ulimit -n)", path);
+        return err_set(err, ERR_RETRY_LATER, "state %s: %s", path, err_errno_text(error));
     case ENOTDIR:
         return err_set(err, ERR_GIVE_UP, "state %s: a part of this path is not a directory", path);
     case EISDIR:
@@ -163,6 +162,24 @@ void state_place_sign(int fd, bool used)
         (void)!pwrite(fd, text, (size_t)len, 0);
 }
 
+/* flock() has failed. */
+static int state_place_not_locked(int fd, const char *path, int error, struct err *err)
+{
+    switch (error) {
+    case EWOULDBLOCK:
+        return state_place_refuse(fd, path, err);
+    case ENOLCK:
+    case ENOSYS:
+    case EOPNOTSUPP:
+        return err_set(err, ERR_GIVE_UP,
+                       "state %s: its file system cannot lock files (%s), as some of networks "
+                       "cannot: choose a place on a local disk for the state",
+                       path, strerror(error));
+    default:
+        return state_place_error(err, path, error);
+    }
+}
+
 int state_place_lock(const char *path, int *ret_fd, bool *ret_used, struct err *err)
 {
     char *lock_path = mem_printf("%s.lock", path);
@@ -171,8 +188,7 @@ int state_place_lock(const char *path, int *ret_fd, bool *ret_used, struct err *
     if (fd < 0)
         result = state_place_error(err, lock_path, errno);
     else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        result = errno == EWOULDBLOCK ? state_place_refuse(fd, path, err)
-                                      : state_place_error(err, lock_path, errno);
+        result = state_place_not_locked(fd, path, errno, err);
     free(lock_path);
     if (result < 0) {
         if (fd >= 0)

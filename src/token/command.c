@@ -1,4 +1,5 @@
 /* Tokens of a command. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,14 +41,28 @@ static bool command_first_line(struct buf *out)
     return oauth_token_valid(line);
 }
 
+/* It may ask a server that is away; what cannot be started needs a person, but for what the machine
+ * lacks at the moment. */
+static enum err_action command_action(int start_error)
+{
+    switch (start_error) {
+    case 0:
+    case EMFILE:
+    case ENFILE:
+    case EAGAIN:
+    case ENOMEM:
+        return ERR_RETRY_LATER;
+    default:
+        return ERR_GIVE_UP;
+    }
+}
+
 static void command_answer(struct token_command *source, struct command_job *run)
 {
     struct err err;
     char *trouble = conf_command_trouble(&run->command);
     if (trouble) {
-        /* It may ask a server that is away; what cannot be started needs a person. */
-        err_set(&err, run->command.start_error ? ERR_GIVE_UP : ERR_RETRY_LATER, "token_command %s",
-                trouble);
+        err_set(&err, command_action(run->command.start_error), "token_command %s", trouble);
         token_keeper_failed(source->keeper, &err);
     } else if (!command_first_line(&run->command.out)) {
         err_set(&err, ERR_GIVE_UP, "the first line of token_command is no access token");

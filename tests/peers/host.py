@@ -38,6 +38,11 @@ class Host:
         """Each sync takes so long."""
         self._set(f"slow={milliseconds}")
 
+    def fail_locks(self, error):
+        """Files cannot be locked, as on some network file systems."""
+        assert error in errno.errorcode
+        self._set(f"lock={error}")
+
     def set_clock(self, seconds):
         """The wall clock is so much ahead of the true time."""
         self._set(f"clock={seconds}")

@@ -1,11 +1,13 @@
 /*
  * Preloaded into a program whose host is to have a bad day: writes and syncs of the files whose
- * path begins with $HOST_FAULTS_PATH fail or take long, and the wall clock is set. What is done
- * stands in the file $HOST_FAULTS, which the test writes while the program runs:
+ * path begins with $HOST_FAULTS_PATH fail or take long, they cannot be locked, and the wall clock
+ * is set. What is done stands in the file $HOST_FAULTS, which the test writes while the program
+ * runs:
  *
- *     error=28 slow=200 clock=-3600
+ *     error=28 slow=200 lock=37 clock=-3600
  *
- * is an errno, milliseconds for each sync, and seconds that the wall clock is off.
+ * is an errno, milliseconds for each sync, an errno of flock(), and seconds that the wall clock is
+ * off.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
@@ -69,9 +72,9 @@ static int is_affected(int fd)
 }
 
 /* Returns the errno that a call on `fd` is to fail with, or 0. */
-static int fault(int fd)
+static int fault(int fd, const char *name)
 {
-    long error = setting("error=");
+    long error = setting(name);
 
     return error != 0 && is_affected(fd) ? (int)error : 0;
 }
@@ -91,9 +94,9 @@ static void linger(int fd)
     }
 }
 
-#define FAIL_OR(fd, call)                                                                          \
+#define FAIL_OR(fd, name, call)                                                                    \
     do {                                                                                           \
-        int error = fault(fd);                                                                     \
+        int error = fault(fd, name);                                                               \
         if (error != 0) {                                                                          \
             errno = error;                                                                         \
             return -1;                                                                             \
@@ -103,29 +106,34 @@ static void linger(int fd)
 
 ssize_t write(int fd, const void *data, size_t len)
 {
-    FAIL_OR(fd, NEXT(write)(fd, data, len));
+    FAIL_OR(fd, "error=", NEXT(write)(fd, data, len));
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 {
-    FAIL_OR(fd, NEXT(pwrite)(fd, data, len, at));
+    FAIL_OR(fd, "error=", NEXT(pwrite)(fd, data, len, at));
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at)
 {
-    FAIL_OR(fd, NEXT(pwrite64)(fd, data, len, at));
+    FAIL_OR(fd, "error=", NEXT(pwrite64)(fd, data, len, at));
 }
 
 int fsync(int fd)
 {
     linger(fd);
-    FAIL_OR(fd, NEXT(fsync)(fd));
+    FAIL_OR(fd, "error=", NEXT(fsync)(fd));
 }
 
 int fdatasync(int fd)
 {
     linger(fd);
-    FAIL_OR(fd, NEXT(fdatasync)(fd));
+    FAIL_OR(fd, "error=", NEXT(fdatasync)(fd));
+}
+
+int flock(int fd, int operation)
+{
+    FAIL_OR(fd, "lock=", NEXT(flock)(fd, operation));
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret_time)

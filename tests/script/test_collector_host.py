@@ -5,6 +5,7 @@ Promised: nothing is lost or altered, nothing is marked that is not on record, w
 twice is no more than what could not be recorded; and with -c it goes on by itself."""
 import errno
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -138,6 +139,16 @@ def test_a_slow_disk_stops_nobody(imap, hpfeeds, host, live, manager):
     assert run.code == 0 and max(hpfeeds.bodies().values()) == 1 and len(hpfeeds.mails) == 8, run
 
 
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(imap, hpfeeds, host, tmp_path, error):
+    server = imap(spam(1))
+    host.fail_locks(error)
+    result = Run(tmp_path / "collector", hpfeeds.feed(), [server.mailbox()], env=host.env).wait()
+    assert result.code == 1 and "cannot lock files" in result.err, result
+    assert "choose a place on a local disk for the state" in result.err, result
+    assert not server.commands and not hpfeeds.mails
+
+
 # --- the state's file ---------------------------------------------------------------------------
 
 
@@ -265,6 +276,63 @@ def test_too_few_descriptors_at_the_start(imap, hpfeeds, tmp_path):
         assert result.code == 0 or "too many open files" in result.err.lower(), (count, result)
         assert result.code in (0, 1, 75, 78), (count, result)
     assert result.code == 0 and marked(server) == {1}, result
+
+
+def test_descriptors_run_out_for_name_lookups(imap, hpfeeds, live):
+    """It is not the name that is blamed; who is connected goes on, and it is looked up again."""
+    here, named = imap(spam(2)), imap(spam(2, who="named"), name="named")
+    run = live(hpfeeds.feed(), [here.mailbox()])
+    all_marked(here)
+    here.wait_for_idle()
+    allow(run, descriptors(run))
+    run.reload(mailboxes=[here.mailbox(), {**named.mailbox(), "host": "localhost"}])
+    run.wait_for_log("named: the host name localhost cannot be looked up: too many open files: raise "
+                     "the limit of this process")
+    here.deliver(b"Subject: meanwhile\r\n\r\n")
+    all_marked(here)
+    allow(run, None)
+    all_marked(named)
+    run.stop()
+    assert run.code == 0 and len(hpfeeds.mails) == 5 and not run.logged("spelled right"), run
+
+
+def clerk(run):
+    """The process that reads the configuration."""
+    pid = run.process.pid
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next(int(child) for child in children
+                if pathlib.Path(f"/proc/{child}/comm").read_text() == "collector-clerk\n")
+
+
+def by_command(entry, key):
+    """The entry, with this secret of it from a command."""
+    return {**{name: entry[name] for name in entry if name != key},
+            f"{key}_command": ["echo", entry[key]]}
+
+
+def test_descriptors_run_out_for_the_configuration(imap, hpfeeds, live):
+    """However few there are to read it and to run the commands that give secrets: a reload that
+    cannot be done says so and changes nothing, and succeeds as soon as there are enough."""
+    server, more = imap(spam(2)), imap(spam(2, who="more"), name="more")
+    run = live(hpfeeds.feed(), [server.mailbox()])
+    all_marked(server)
+    pid = clerk(run)
+    few, hard = len(os.listdir(f"/proc/{pid}/fd")), resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    for count in range(few, few + 40):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
+        seen = len(run.lines)
+        if "is reloaded" in run.reload(by_command(hpfeeds.feed(), "secret"),
+                                       [server.mailbox(), by_command(more.mailbox(), "password")]):
+            break
+        assert any("too many open files: raise the limit" in line for line in run.lines[seen:]), run
+    for trouble in ("no process to read the configuration", '"secret_command" cannot be started',
+                    '"password_command" cannot be started'):
+        assert run.logged(trouble + ": too many open files"), run.lines
+    server.deliver(b"Subject: meanwhile\r\n\r\n")
+    all_marked(server)
+    all_marked(more)
+    run.stop()
+    assert run.code == 0 and server.connections == 1 and len(hpfeeds.mails) == 5, run
 
 
 # --- memory -------------------------------------------------------------------------------------

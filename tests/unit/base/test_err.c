@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -67,11 +68,20 @@ static void test_cut(void **state)
     assert_memory_equal(err.text, "what: xxx", 9);
 }
 
+static void test_errno_text(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(err_errno_text(EMFILE), "too many open files: raise the limit of this"));
+    assert_non_null(strstr(err_errno_text(ENFILE), "in the whole system: raise fs.file-max"));
+    assert_string_equal(err_errno_text(ENOENT), "No such file or directory");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_set),      cmocka_unit_test(test_null), cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_own_text), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_set),    cmocka_unit_test(test_null),
+        cmocka_unit_test(test_prefix), cmocka_unit_test(test_own_text),
+        cmocka_unit_test(test_cut),    cmocka_unit_test(test_errno_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
