@@ -79,8 +79,7 @@ struct sink_hpfeeds {
     struct net_timer *pause;
     unsigned attempt;
     msec_t opened_at;
-    bool taken_since_refusal; /* the broker took a mail since it last sent an ERROR */
-    unsigned refusals;        /* ERRORs over mails since one was taken */
+    unsigned refusals; /* ERRORs over mails since one was taken */
 };
 
 static struct sink_hpfeeds *hpfeeds_cast(const struct sink *sink)
@@ -273,7 +272,6 @@ static void hpfeeds_taken(void *ctx, struct sink_mail *mail)
     struct sink_hpfeeds *hpfeeds = ctx;
 
     outbox_taken(&hpfeeds->outbox, mail);
-    hpfeeds->taken_since_refusal = true;
     hpfeeds->refusals = 0;
     hpfeeds->attempt = 0;
     hpfeeds_settle(hpfeeds, mail, SINK_TAKEN, NULL);
@@ -286,13 +284,12 @@ static void hpfeeds_refused(struct sink_hpfeeds *hpfeeds, bool idle, struct err 
 {
     const struct publisher_settings *publisher = &hpfeeds->setup.publisher;
 
-    if (idle || hpfeeds->taken_since_refusal)
+    if (idle || (hpfeeds->outbox.taken && !hpfeeds->refusals))
         err->action = ERR_RETRY_LATER;
     else
         err_set(err, ERR_GIVE_UP, "%s; check that %s may publish to %s%s", err->text,
                 publisher->ident, publisher->channels[0],
                 publisher->channel_count > 1 ? " and the other channels" : "");
-    hpfeeds->taken_since_refusal = false;
     hpfeeds->refusals += !idle;
 }
 
