@@ -341,6 +341,123 @@ static void test_sightings(void **state)
     stage_release(&stage);
 }
 
+/* --- moved by another client ------------------------------------------------------------------ */
+
+static const char *const watched[] = {"INBOX", "more", NULL};
+
+/* The second mail of a folder goes to the other one, in the middle of the work. */
+static const struct shift {
+    const char *name;
+    const char *on;
+    bool late;
+    const char *from; /* of `watched` */
+    const char *to;
+    enum collect_after after;
+    size_t sightings; /* of what was moved */
+} shifts[] = {
+    /* Before it was read: seen where it is now. */
+    {"behind the search", "SEARCH", true, "INBOX", "more", COLLECT_AFTER_SEEN, 1},
+    {"behind the search of the later folder", "SEARCH", true, "more", "INBOX", COLLECT_AFTER_SEEN,
+     1},
+    {"before its size", "RFC822.SIZE", false, "INBOX", "more", COLLECT_AFTER_SEEN, 1},
+    {"before its size, back", "RFC822.SIZE", false, "more", "INBOX", COLLECT_AFTER_SEEN, 1},
+    {"before its body", "BODY.PEEK", false, "INBOX", "more", COLLECT_AFTER_SEEN, 1},
+    {"before its body, back", "BODY.PEEK", false, "more", "INBOX", COLLECT_AFTER_SEEN, 1},
+    /* After that: each is a sighting. */
+    {"behind its body", "BODY.PEEK", true, "INBOX", "more", COLLECT_AFTER_SEEN, 2},
+    {"behind its body, back", "BODY.PEEK", true, "more", "INBOX", COLLECT_AFTER_SEEN, 2},
+    {"before its mark", "STORE", false, "INBOX", "more", COLLECT_AFTER_SEEN, 2},
+    {"before its mark, back", "STORE", false, "more", "INBOX", COLLECT_AFTER_SEEN, 2},
+    {"before its deletion", "STORE", false, "INBOX", "more", COLLECT_AFTER_DELETE, 2},
+    {"before its move", "MOVE", false, "INBOX", "more", COLLECT_AFTER_MOVE, 2},
+    {"before its move, back", "MOVE", false, "more", "INBOX", COLLECT_AFTER_MOVE, 2},
+};
+
+static const struct shift *shift;
+static unsigned shifted;
+
+static void shift_mail(struct trap_conn *conn)
+{
+    struct box *from = trap_box(conn->trap, shift->from);
+    if (conn->box != from || shifted || from->count < 2)
+        return;
+    shifted++;
+    char body[20];
+    snprintf(body, sizeof body, "%s", from->letters[1].body);
+    trap_expunge(conn->trap, shift->from, from->letters[1].uid);
+    trap_deliver(conn->trap, shift->to, body);
+}
+
+static void begin_shift(bool continuous)
+{
+    shifted = 0;
+    stage_init(&stage);
+    trap = stage_add_folders(&stage, "IDLE UIDPLUS ESEARCH MOVE", watched);
+    stage.settings.continuous = continuous;
+    trap_add_box(trap, "more", "");
+    trap->account.after = shift->after;
+    if (shift->after == COLLECT_AFTER_MOVE) {
+        trap->account.after_name = "done";
+        trap_add_box(trap, "done", "");
+    }
+    for (size_t i = 0; i < 2; i++)
+        for (const char *c = "123"; *c; c++)
+            trap_deliver(trap, watched[i], (char[]){watched[i][0], *c, '\0'});
+    trap_fault(trap,
+               (struct trap_fault){
+                   .on = shift->on, .act = TRAP_CALL, .late = shift->late, .call = shift_mail});
+}
+
+/* Nothing is marked, moved or gone that was not taken; `all`: and nothing is left to be. */
+static void check_shift(bool all)
+{
+    for (const struct box *box = trap->boxes; box; box = box->next)
+        for (size_t i = 0; i < box->count; i++) {
+            const struct letter *letter = &box->letters[i];
+            bool marked = *letter->flags || strcmp(box->name, "done") == 0;
+            if (marked && !fake_sink_taken(&stage.sink, letter->body))
+                stage_fail(&stage, "marked and not taken");
+            if (!marked && all)
+                stage_fail(&stage, "not marked");
+        }
+}
+
+static void run_shift(bool continuous)
+{
+    begin_shift(continuous);
+    stage_start(&stage);
+    for (int i = 0; i < 60; i++) {
+        stage_pass(&stage, MINUTE);
+        check_shift(false);
+    }
+    if (shifted != 1)
+        stage_fail(&stage, "nothing was moved");
+    stage_start(&stage);
+    stage_pass(&stage, HOUR);
+    check_shift(true);
+    for (size_t i = 0; i < 2; i++)
+        for (const char *c = "123"; *c; c++) {
+            char body[] = {watched[i][0], *c, '\0'};
+            bool moved = *c == '2' && strcmp(watched[i], shift->from) == 0;
+            if (fake_sink_taken(&stage.sink, body) != (moved ? shift->sightings : 1))
+                stage_fail(&stage, "not each sighting once");
+        }
+    stage_release(&stage);
+}
+
+/* Each is a sighting in the folder in which it was read, and none is lost between the two: in one
+ * pass with the next one, and for who stays. */
+static void test_shifts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(shifts); i++) {
+        shift = &shifts[i];
+        print_message("  %s\n", shift->name);
+        run_shift(false);
+        run_shift(true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_renumbered_while_stopped),
         cmocka_unit_test(test_renumbered_and_flagged),
         cmocka_unit_test(test_sightings),
+        cmocka_unit_test(test_shifts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
