@@ -6,13 +6,9 @@
  * Many accounts are cut in one stage, each behind another byte: none may disturb the others. */
 #include "stage.h"
 
-#include <dirent.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "../net/cutter.h"
-#include "../net/pki.h"
+#include "../net/cuts.h"
 #include "net/loop.h"
 
 enum {
@@ -21,7 +17,6 @@ enum {
     /* All of it is some 30,000 cuts; this is what `meson test` does of it, each time from another
      * byte on. */
     EVERY = 37,
-    TLS_VARIES = 8, /* signatures have no fixed length */
 };
 
 struct way {
@@ -49,7 +44,6 @@ static const struct way ways[] = {
     {.name = "TLS, stays", .caps = "IDLE UIDPLUS ESEARCH", .stays = true, .tls = true},
 };
 
-static const char *const cut_names[] = {"ended", "reset", "frozen"};
 static const char *const side_names[] = {"client", "server"};
 
 /* One account, and the cut that is made for it. */
@@ -114,7 +108,7 @@ static void booth_open(const struct cutter_cut *cut)
     struct booth *booth = &booths[booth_count];
     *booth = (struct booth){0};
     snprintf(booth->label, sizeof booth->label, "%s behind byte %llu to the %s",
-             cut_names[cut->way], (unsigned long long)cut->after, side_names[cut->side]);
+             cuts_names[cut->way], (unsigned long long)cut->after, side_names[cut->side]);
     struct trap *trap = booth->trap = stage_add_trap(&stage, booth->label);
     trap->caps = way->caps;
     trap->account.after = way->after;
@@ -179,7 +173,7 @@ static void check_cut(const struct booth *booth)
     msec_t within = stage.settings.step_deadline + SECOND;
     if (booth->idled) /* nothing is waited for but the next renewal */
         within += booth->trap->account.idle_refresh;
-    uint64_t sure = length[cutter->cut.side] - (way->tls ? TLS_VARIES : 0);
+    uint64_t sure = length[cutter->cut.side] - (way->tls ? CUTS_TLS_VARIES : 0);
     if (!cutter->done && cutter->cut.after <= sure)
         booth_fail(booth, "it was not cut");
     if (cutter->done && cutter->cut.way == CUTTER_FREEZE &&
@@ -234,21 +228,10 @@ static void run(void)
         check_booth(i);
 }
 
-static unsigned open_files(void)
-{
-    unsigned count = 0;
-    DIR *fds = opendir("/proc/self/fd");
-    assert_non_null(fds);
-    while (readdir(fds))
-        count++;
-    closedir(fds);
-    return count;
-}
-
 static void measure(void)
 {
     begin();
-    length[0] = length[1] = TLS_VARIES;
+    length[0] = length[1] = CUTS_TLS_VARIES;
     booth_open(&(struct cutter_cut){.after = UINT64_MAX});
     run();
     memcpy(length, booths[0].cutter.passed, sizeof length);
@@ -266,51 +249,33 @@ static void cut_behind(const struct cutter_cut *cut)
     booth_open(cut);
 }
 
-static void run_way(unsigned every, unsigned from)
+static void run_way(size_t number, unsigned every, unsigned from)
 {
+    way = &ways[number];
     measure();
-    print_message("  %s: each %u. byte from %u on, of %llu and %llu\n", way->name, every, from,
-                  (unsigned long long)length[0], (unsigned long long)length[1]);
-    unsigned files = open_files();
+    unsigned files = cuts_open_files();
     begin();
-    for (int side = CUTTER_TO_CLIENT; side <= CUTTER_TO_SERVER; side++)
-        for (int how = CUTTER_END; how <= CUTTER_FREEZE; how++)
-            for (uint64_t after = from; after <= length[side]; after += every)
-                cut_behind(&(struct cutter_cut){side, how, after});
+    cuts_each_byte(way->name, length, every, from, cut_behind);
     run();
     end();
-    assert_int_equal(open_files(), files);
+    assert_int_equal(cuts_open_files(), files);
 }
 
 /* CUT_EVERY=1 in the environment: behind each byte. */
 static void test_cut(void **state)
 {
     (void)state;
-    const char *wanted = getenv("CUT_EVERY");
-    unsigned every = wanted ? (unsigned)strtoul(wanted, NULL, 10) : EVERY;
-    unsigned from = (unsigned)time(NULL) % every;
-    for (size_t i = 0; i < COUNT(ways); i++) {
-        way = &ways[i];
-        run_way(every, (from + (unsigned)i) % every);
-    }
+    cuts_each_way(COUNT(ways), EVERY, run_way);
 }
 
 int main(void)
 {
-    static const struct pki_spec spec = {
-        .file = "trap.pem", .cn = "x", .san = "IP:127.0.0.1", .from_day = -1, .to_day = 10};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),
     };
-    struct pki *pki = pki_new();
-    pki_make(pki, &spec);
-    const struct net_tls_settings settings = {.ca_file = pki_path(pki, "ca.pem")};
-    if (net_tls_client_new(&settings, &client_tls, NULL) ||
-        net_tls_server_new(pki_path(pki, spec.file), NULL, &server_tls, NULL))
-        abort();
+    cuts_make_tls(&server_tls, &client_tls);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     net_tls_unref(client_tls);
     net_tls_unref(server_tls);
-    pki_free(pki);
     return failed;
 }

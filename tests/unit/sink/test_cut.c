@@ -7,14 +7,10 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "../net/cutter.h"
-#include "../net/pki.h"
+#include "../net/cuts.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "owner.h"
@@ -24,7 +20,6 @@ enum {
     /* What `meson test` does of it, each time from another byte on. */
     EVERY = 61,
     SECOND = 1000,
-    TLS_VARIES = 8, /* signatures have no fixed length */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -45,7 +40,6 @@ static const struct way {
     {"sent, TLS", SINK_CONFIRM_SENT, true, 1, true},
 };
 
-static const char *const cut_names[] = {"ended", "reset", "frozen"};
 static const char *const side_names[] = {"sink", "broker"};
 
 static const struct way *way; /* the one at hand */
@@ -56,7 +50,7 @@ static struct net_tls *server_tls, *client_tls;
 
 static void cut_fail(const char *why)
 {
-    fail_msg("%s, %s behind byte %llu to the %s: %s", way->name, cut_names[cutter.cut.way],
+    fail_msg("%s, %s behind byte %llu to the %s: %s", way->name, cuts_names[cutter.cut.way],
              (unsigned long long)cutter.cut.after, side_names[cutter.cut.side], why);
 }
 
@@ -131,7 +125,7 @@ static void check_all(void)
  * nor behind the last one. */
 static bool is_owed(void)
 {
-    uint64_t last = length[CUTTER_TO_CLIENT] - (way->tls ? TLS_VARIES : 0);
+    uint64_t last = length[CUTTER_TO_CLIENT] - (way->tls ? CUTS_TLS_VARIES : 0);
     return way->confirm != SINK_CONFIRM_SENT &&
            (cutter.cut.side == CUTTER_TO_SERVER || cutter.cut.after < last);
 }
@@ -166,59 +160,30 @@ static void measure(void)
     end();
 }
 
-static unsigned open_files(void)
+static void run_way(size_t number, unsigned every, unsigned from)
 {
-    unsigned count = 0;
-    DIR *fds = opendir("/proc/self/fd");
-    assert_non_null(fds);
-    while (readdir(fds))
-        count++;
-    closedir(fds);
-    return count;
-}
-
-static void run_way(unsigned every, unsigned from)
-{
+    way = &ways[number];
     measure();
-    print_message("  %s: each %u. byte from %u on, of %llu and %llu\n", way->name, every, from,
-                  (unsigned long long)length[0], (unsigned long long)length[1]);
-    unsigned files = open_files();
-    for (int side = CUTTER_TO_CLIENT; side <= CUTTER_TO_SERVER; side++)
-        for (int how = CUTTER_END; how <= CUTTER_FREEZE; how++)
-            for (uint64_t after = from; after <= length[side]; after += every)
-                run(&(struct cutter_cut){side, how, after});
-    assert_int_equal(open_files(), files);
+    unsigned files = cuts_open_files();
+    cuts_each_byte(way->name, length, every, from, run);
+    assert_int_equal(cuts_open_files(), files);
 }
 
 /* CUT_EVERY=1 in the environment: behind each byte. */
 static void test_cut(void **state)
 {
     (void)state;
-    const char *wanted = getenv("CUT_EVERY");
-    unsigned every = wanted ? (unsigned)strtoul(wanted, NULL, 10) : EVERY;
-    unsigned from = (unsigned)time(NULL) % every;
-    for (size_t i = 0; i < COUNT(ways); i++) {
-        way = &ways[i];
-        run_way(every, (from + (unsigned)i) % every);
-    }
+    cuts_each_way(COUNT(ways), EVERY, run_way);
 }
 
 int main(void)
 {
-    static const struct pki_spec spec = {
-        .file = "peer.pem", .cn = "x", .san = "IP:127.0.0.1", .from_day = -1, .to_day = 10};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),
     };
-    struct pki *pki = pki_new();
-    pki_make(pki, &spec);
-    const struct net_tls_settings settings = {.ca_file = pki_path(pki, "ca.pem")};
-    if (net_tls_client_new(&settings, &client_tls, NULL) ||
-        net_tls_server_new(pki_path(pki, spec.file), NULL, &server_tls, NULL))
-        abort();
+    cuts_make_tls(&server_tls, &client_tls);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     net_tls_unref(client_tls);
     net_tls_unref(server_tls);
-    pki_free(pki);
     return failed;
 }
