@@ -44,6 +44,7 @@ struct mailbox {
     struct watch first;
     struct watch *more;   /* further connections */
     unsigned unannounced; /* looks since IDLE last told that found what it had not told of */
+    bool renews_apart;    /* a connection ended while IDLE was renewed in one piece */
     unsigned unnotified;  /* the same of NOTIFY and folders that are not open */
     bool notified;        /* NOTIFY has told of mail */
     bool stopping;

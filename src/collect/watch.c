@@ -214,6 +214,9 @@ static void watch_ended(void *ctx, const struct connection_end *end)
     watch->limited = end->limited;
     watch->ended_at = watch_now(watch);
     net_timer_stop(watch->timer);
+    if (watch->renewal) /* it may have lost what came behind DONE */
+        watch->mailbox->renews_apart = true;
+    watch->renewal = 0;
     if (end->broke_in_fetch && watch->current)
         fetch_broke(&watch->current->folder.fetch, end->broke_over, end->err->text);
     watch_drop_list(watch);

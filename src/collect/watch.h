@@ -70,6 +70,7 @@ struct watch {
     bool notified;     /* NOTIFY stands: other folders are told of */
     bool notified_now; /* … but of what came before it, the round that is under way tells */
     bool notify_refused;
+    uint32_t renewal;    /* the next IDLE, which went out with the last one's DONE, until its "+" */
     bool idle_refused;   /* it was announced, but does not work */
     bool idle_stands;    /* the "+" has come */
     bool spread_due;     /* further connections may be of use */

@@ -44,21 +44,25 @@ static void watch_set_timer(struct watch *watch)
     net_timer_start(watch->timer, next > now ? next - now : 0);
 }
 
-void watch_wait(struct watch *watch)
+/* `idle`: the number of its command, or 0 to rest without one. */
+static void watch_begin_wait(struct watch *watch, uint32_t idle)
 {
     const struct collect_account *account = watch_account(watch);
     msec_t span = account->poll_interval;
-    bool idle = watch_idles(watch);
     if (idle && (mailbox_trusts_idle(watch->mailbox) || account->idle_refresh < span))
         span = account->idle_refresh;
+    watch->command = idle;
     watch->idle_since = watch_now(watch);
     watch->refresh_at = watch_due(watch->idle_since, span);
     watch->marks_at = 0;
     watch->idle_asked = watch->idle_stands = false;
     watch_enter(watch, idle ? WATCH_IDLING : WATCH_RESTING);
-    if (idle)
-        watch->command = imap_session_idle(watch->connection.session);
     watch_set_timer(watch);
+}
+
+void watch_wait(struct watch *watch)
+{
+    watch_begin_wait(watch, watch_idles(watch) ? imap_session_idle(watch->connection.session) : 0);
 }
 
 /* Marks may wait a moment for others, so that IDLE is not broken for each. */
@@ -78,12 +82,12 @@ static bool watch_is_due(msec_t now, msec_t at)
     return at && now >= at;
 }
 
+/* Is there anything to be done but to renew IDLE? */
 static bool watch_has_errand(struct watch *watch)
 {
     msec_t now = watch_now(watch);
     const struct folder *folder = watch->current ? &watch->current->folder : NULL;
-    if (watch_is_due(now, watch->refresh_at) || watch_is_due(now, watch->marks_at) ||
-        (folder && folder_has_errand(folder, false)))
+    if (watch_is_due(now, watch->marks_at) || (folder && folder_has_errand(folder, false)))
         return true;
     if (watch_is_due(now, watch->round_at) && watch_needs_round(watch))
         return true;
@@ -110,6 +114,17 @@ static bool watch_is_due_now(const struct watch *watch, msec_t at)
     msec_t now = watch_now(watch);
     msec_t ahead = watch_is_due(now, watch->refresh_at) ? now - watch->idle_since : 0;
     return watch_is_due(now + ahead, at);
+}
+
+/* The next IDLE may go out in one piece with this one's DONE, which takes half the packets and half
+ * of our time: nothing else is due, not even soon. */
+static bool watch_only_renews(struct watch *watch)
+{
+    return watch->idle_stands && mailbox_trusts_idle(watch->mailbox) &&
+           !watch->mailbox->renews_apart && watch_is_free(watch) && !watch->marks_at &&
+           !watch_is_due_now(watch, watch->sweep_at) &&
+           !(watch_is_due_now(watch, watch->round_at) && watch_needs_round(watch)) &&
+           !watch_has_errand(watch);
 }
 
 /* Awake: nothing is in flight. What is it that it was woken for? */
@@ -141,9 +156,12 @@ static void watch_wake(struct watch *watch)
         watch_awake(watch, true);
         return;
     }
+    bool renews = watch_only_renews(watch);
     watch->idle_asked = true;
     watch_enter(watch, WATCH_WAKING);
     imap_session_idle_end(watch->connection.session);
+    if (renews)
+        watch->renewal = imap_session_idle(watch->connection.session);
 }
 
 void watch_idled(struct watch *watch, const struct imap_event *event)
@@ -153,12 +171,23 @@ void watch_idled(struct watch *watch, const struct imap_event *event)
     watch->idle_short = !watch->idle_asked && soon ? watch->idle_short + 1 : 0;
     if (event->status != IMAP_OK || watch->idle_short >= WATCH_IDLE_SHORT_MAX)
         watch->idle_refused = true;
-    watch_awake(watch, false);
+    uint32_t next = watch->renewal != watch->command ? watch->renewal : 0;
+    if (next && !watch->idle_refused) {
+        watch_begin_wait(watch, next);
+        return;
+    }
+    watch->renewal = 0;
+    watch->command = next;
+    if (next) /* it is on its way already, and has to end as well */
+        imap_session_idle_end(watch->connection.session);
+    else
+        watch_awake(watch, false);
 }
 
 void watch_idling(struct watch *watch)
 {
     watch->idle_stands = true;
+    watch->renewal = 0;
     /* From now on the server tells. What came before, it has told: that is looked into first. */
     if (watch->current && !watch->current->folder.news)
         watch->current->listened = true;
@@ -173,7 +202,7 @@ void watch_listen(struct watch *watch)
         watch_tell_folder(watch, watch->current);
     }
     watch_gather_marks(watch);
-    if (watch_has_errand(watch))
+    if (watch_is_due(watch_now(watch), watch->refresh_at) || watch_has_errand(watch))
         watch_wake(watch);
     else
         watch_set_timer(watch);

@@ -193,6 +193,14 @@ struct imap_command *imap_commands_awaiting(struct imap_commands *commands)
     return NULL;
 }
 
+struct imap_command *imap_commands_open(struct imap_commands *commands)
+{
+    for (size_t i = 0; i < commands->count; i++)
+        if (commands->list[i].open)
+            return &commands->list[i];
+    return NULL;
+}
+
 bool imap_command_sent(const struct imap_commands *commands, const struct imap_command *command)
 {
     return command->released && command->released <= commands->released - commands->output.len;

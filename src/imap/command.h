@@ -77,6 +77,8 @@ uint32_t imap_commands_issue(struct imap_commands *commands, enum imap_command_k
 struct imap_command *imap_commands_by_tag(struct imap_commands *commands, const char *tag);
 struct imap_command *imap_commands_by_kind(struct imap_commands *commands,
                                            enum imap_command_kind kind);
+/* The IDLE whose DONE nobody has asked for yet. */
+struct imap_command *imap_commands_open(struct imap_commands *commands);
 /* The command whose turn it is to get a "+". */
 struct imap_command *imap_commands_awaiting(struct imap_commands *commands);
 

@@ -179,8 +179,10 @@ static int imap_session_continued(struct imap_session *session, struct imap_even
 {
     struct imap_commands *commands = &session->commands;
     struct imap_command *command = imap_commands_awaiting(commands);
-    /* Some servers say it again during IDLE to show that they are alive. */
-    if (!command && imap_commands_by_kind(commands, IMAP_COMMAND_IDLE))
+    /* Some servers say it again during IDLE to show that they are alive: it is not for what went
+     * out behind that. */
+    struct imap_command *idle = imap_commands_by_kind(commands, IMAP_COMMAND_IDLE);
+    if (idle && (!command || idle->number < command->number))
         return 0;
     if (!command || !imap_command_sent(commands, command))
         return err_set(err, ERR_RETRY_LATER, "the server says \"+\" where nothing waits for it");
@@ -496,8 +498,8 @@ uint32_t imap_session_idle(struct imap_session *session)
 
 void imap_session_idle_end(struct imap_session *session)
 {
-    struct imap_command *idle = imap_commands_by_kind(&session->commands, IMAP_COMMAND_IDLE);
-    if (!idle || !idle->open)
+    struct imap_command *idle = imap_commands_open(&session->commands);
+    if (!idle)
         return;
     struct buf done = {0};
     buf_add_str(&done, "DONE\r\n");

@@ -178,7 +178,7 @@ uint32_t imap_session_noop(struct imap_session *session);
 uint32_t imap_session_logout(struct imap_session *session);
 /* IDLE, and its end. It may stand behind other commands that are not answered yet. No other command
  * may be issued between the two; _idle_end() may be called before "+" came, DONE is then sent when
- * it does. What is issued after _idle_end() goes out in one piece with DONE. */
+ * it does. What is issued after _idle_end() goes out in one piece with DONE: the next IDLE, too. */
 uint32_t imap_session_idle(struct imap_session *session);
 void imap_session_idle_end(struct imap_session *session);
 

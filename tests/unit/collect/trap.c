@@ -196,10 +196,15 @@ static size_t trap_data(void *ctx, const uint8_t *data, size_t len)
             return len;
         }
         buf_add_byte(&conn->line, data[i]);
+        bool hasty = conn->idling && conn->trap->hasty;
         if (conn->literal)
             conn->literal--;
         else if (data[i] == '\n' && !trap_awaits_literal(conn) && !trap_take_line(conn))
             return len;
+        if (hasty && !conn->idling) {
+            conn->trap->unread += i + 1 < len;
+            return len;
+        }
     }
     return len;
 }

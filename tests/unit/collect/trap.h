@@ -73,6 +73,8 @@ struct trap {
     bool deaf;                      /* tells nothing in IDLE */
     bool dismissed;                 /* is not among the accounts of a stage_reload() */
     bool dull;                      /* nor after any other command: SELECT and STATUS know */
+    bool hasty;                     /* does not read what comes in one piece behind DONE */
+    unsigned unread;                /* so often there was something */
 
     struct net_tls *tls;           /* of the listener; NULL: in the clear */
     struct net_listener *listener; /* NULL: connecting is refused */
