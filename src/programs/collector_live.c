@@ -18,7 +18,7 @@
 enum {
     LIVE_STARTING = 50,           /* ms between two looks whether the broker is there … */
     LIVE_BROKER_PATIENCE = 5000,  /* … until it is known to be away */
-    LIVE_STATUS_INTERVAL = 10000, /* a look at every mailbox */
+    LIVE_STATUS_INTERVAL = 30000, /* it takes a look at every mailbox */
     LIVE_SUMMARY_INTERVAL = 3600000,
 };
 

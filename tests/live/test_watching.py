@@ -173,6 +173,7 @@ def test_reloads_while_mail_comes(start, broker, subscriber, live, collect):
     server = start(users)
     boxes = [mailbox(server, user, **QUICK) for user in users]
     run = live(feed(broker), boxes[:3])
+    run.wait_for_log("delivering to")  # what is not a collector yet is ended by SIGHUP
     for number in range(6):
         for user in users:
             server.deliver(user, mails_of(f"{user}.{number}", 4))

@@ -36,7 +36,10 @@ class Run:
                 new = self.directory / f"{name}.new"
                 new.write_text(text)
                 new.chmod(0o600)
-                new.rename(self.directory / name)  # a reload under way must not read half of it
+                file = self.directory / name
+                if file.exists():
+                    os.chown(new, file.stat().st_uid, file.stat().st_gid)
+                new.rename(file)  # a reload under way must not read half of it
 
     def wait(self, timeout=100):
         """Until it has ended by itself."""
