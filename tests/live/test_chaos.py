@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from peers.process import BUILD, REPOSITORY
+from peers.process import BUILD, REPOSITORY, share
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", share([1, 2]))
 def test_chaos(seed, tmp_path):
     done = subprocess.run(
         [sys.executable, REPOSITORY / "bench" / "chaos", "--seed", str(seed), "--minutes", "0.4",

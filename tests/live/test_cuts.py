@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 
-from peers.process import BUILD, REPOSITORY
+import pytest
+
+from peers.process import BUILD, REPOSITORY, share
 
 
-def test_cuts():
+@pytest.mark.parametrize("first", share([900, 2399]))
+def test_cuts(first):
     done = subprocess.run(
-        [sys.executable, REPOSITORY / "bench" / "cuts", "--every", "1499", "--from", "900",
+        [sys.executable, REPOSITORY / "bench" / "cuts", "--every", "2998", "--from", str(first),
          "--confirm", "echo", "--build", BUILD],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
     assert done.returncode == 0, done.stdout

@@ -1,5 +1,6 @@
 """Processes and ports of test peers."""
 import ctypes
+import itertools
 import os
 import pathlib
 import signal
@@ -24,12 +25,27 @@ def collector():
     return [program("imap-collector"), *(["--user", "root"] if os.geteuid() == 0 else [])]
 
 
+def share(cases):
+    """Those of a sample that are this run's: all, or every Mth from the Nth on, when M runs of the
+    tests take them in turns (IMAP_COLLECTOR_SHARE=N/M)."""
+    number, of = map(int, os.environ.get("IMAP_COLLECTOR_SHARE", "1/1").split("/"))
+    return cases[number - 1::of]
+
+
 def _ports():
     """Ports below those the kernel gives out by itself, which another socket could take between
-    the look and the server's start; each process has a hundred of its own."""
-    first = 10240 + os.getpid() % 200 * 100
-    while True:
-        yield from range(first, first + 100)
+    the look and the server's start. Each process has a hundred of its own: who has the first, has
+    them all."""
+    for number in itertools.count(os.getpid()):
+        first = 10240 + number % 200 * 100
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", first))
+            break
+        except OSError:
+            claim.close()
+    while claim:
+        yield from range(first + 1, first + 100)
 
 
 _port = _ports()

@@ -6,6 +6,7 @@ import pytest
 
 from peers.broker_crash import BrokerCase
 from peers.crash import Case, Crash, rows, some_mails
+from peers.process import share
 
 STEP, BROKER_STEP = 67, 41
 # About as many as every run comes by. bench/crash goes on until there is none.
@@ -28,8 +29,8 @@ def chosen():
     # And power cuts behind the marks, and when a segment that is done with is deleted.
     return [Case(at="imap.send:7", power="nothing"),
             *(BrokerCase(at=f"disk:{number}", power="some") for number in range(49, 53)),
-            *collector[STEP // 2::STEP],
-            *broker[BROKER_STEP // 2::BROKER_STEP]]
+            *share(collector[STEP // 2::STEP]),
+            *share(broker[BROKER_STEP // 2::BROKER_STEP])]
 
 
 def run(case, directory, **more):
