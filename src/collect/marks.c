@@ -101,8 +101,7 @@ static bool marks_has(const struct marks *marks, unsigned cap)
 static char *marks_active_text(const struct marks *marks, struct buf *text)
 {
     struct imap_uidset copy = {0};
-    for (size_t i = 0; i < marks->active.count; i++)
-        imap_uidset_add(&copy, marks->active.ranges[i].first, marks->active.ranges[i].last);
+    imap_uidset_add_set(&copy, &marks->active);
     imap_uidset_take_text(&copy, text, MARKS_SET_OCTETS);
     imap_uidset_release(&copy);
     return buf_cstr(text);
@@ -262,9 +261,7 @@ static void marks_deleted_done(struct marks *marks)
         marks_enter(marks, MARKS_EXPUNGING);
         return;
     }
-    for (size_t i = 0; i < marks->active.count; i++)
-        imap_uidset_add(&marks->flagged, marks->active.ranges[i].first,
-                        marks->active.ranges[i].last);
+    imap_uidset_add_set(&marks->flagged, &marks->active);
     /* What was copied keeps that note: the next run must know. */
     if (marks->account->after != COLLECT_AFTER_MOVE)
         marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);

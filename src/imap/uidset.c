@@ -143,14 +143,14 @@ static void imap_range_sort(struct imap_range *ranges, size_t count)
         }
 }
 
-/* Makes *set the union of itself and of ranges in any order, which are sorted in place. */
-static void imap_uidset_merge(struct imap_uidset *set, struct imap_range *ranges, size_t count)
+/* Makes *set the union of itself and of ranges that ascend by their first number. */
+static void imap_uidset_merge(struct imap_uidset *set, const struct imap_range *ranges,
+                              size_t count)
 {
-    imap_range_sort(ranges, count);
     struct imap_uidset merged = {0};
     size_t i = 0, j = 0;
-    /* Search results come in ascending order, in parts: those need no second copy. */
-    if (!set->count || ranges->first >= set->ranges[set->count - 1].first) {
+    /* What comes in ascending order, in parts, needs no second copy. */
+    if (!set->count || !count || ranges->first >= set->ranges[set->count - 1].first) {
         while (j < count)
             imap_uidset_append(set, ranges[j++]);
         return;
@@ -163,16 +163,9 @@ static void imap_uidset_merge(struct imap_uidset *set, struct imap_range *ranges
     *set = merged;
 }
 
-void imap_uidset_add_many(struct imap_uidset *set, const uint32_t *numbers, size_t count)
+void imap_uidset_add_set(struct imap_uidset *set, const struct imap_uidset *more)
 {
-    struct imap_range *ranges = mem_realloc_array(NULL, count, sizeof *ranges);
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++)
-        if (numbers[i])
-            ranges[used++] = (struct imap_range){numbers[i], numbers[i]};
-    if (used)
-        imap_uidset_merge(set, ranges, used);
-    free(ranges);
+    imap_uidset_merge(set, more->ranges, more->count);
 }
 
 void imap_uidset_remove(struct imap_uidset *set, uint32_t uid)
@@ -280,6 +273,7 @@ bool imap_uidset_parse(struct imap_uidset *set, const char *text, size_t len, si
             break;
     }
     imap_uidset_clear(set);
+    imap_range_sort(ranges, count);
     imap_uidset_merge(set, ranges, count);
     well_formed = true;
 out:

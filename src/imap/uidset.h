@@ -25,11 +25,11 @@ struct imap_uidset {
 void imap_uidset_release(struct imap_uidset *set);
 void imap_uidset_clear(struct imap_uidset *set);
 /* Adds first..last (swapped if need be; 0 is ignored). Appending in ascending order is O(1),
- * elsewhere O(ranges): see imap_uidset_add_many() for unordered input. */
+ * elsewhere O(ranges). */
 void imap_uidset_add(struct imap_uidset *set, uint32_t first, uint32_t last);
-/* Adds numbers in any order and with repetitions: O(n) when they ascend from the set's end, else
- * O(n log n + ranges). */
-void imap_uidset_add_many(struct imap_uidset *set, const uint32_t *numbers, size_t count);
+/* Adds all of another set, which stays as it is: O(its ranges) when it begins where `set` ends or
+ * above, else O(ranges of both). */
+void imap_uidset_add_set(struct imap_uidset *set, const struct imap_uidset *more);
 void imap_uidset_remove(struct imap_uidset *set, uint32_t uid);
 bool imap_uidset_contains(const struct imap_uidset *set, uint32_t uid);
 /* How many numbers it holds. */

@@ -215,7 +215,8 @@ static uint32_t pick(unsigned *seed)
 
 static void random_step(struct imap_uidset *set, bool *naive, unsigned *seed)
 {
-    uint32_t a = pick(seed), b = pick(seed), many[20];
+    uint32_t a = pick(seed), b = pick(seed);
+    struct imap_uidset more = {0};
     size_t count = (size_t)rand_r(seed) % 20;
     uint32_t first = 0;
     switch (rand_r(seed) % 5) {
@@ -225,10 +226,12 @@ static void random_step(struct imap_uidset *set, bool *naive, unsigned *seed)
         break;
     case 1:
         for (size_t i = 0; i < count; i++) {
-            many[i] = pick(seed);
-            naive_add(naive, many[i], many[i]);
+            uint32_t from = pick(seed), to = from + (uint32_t)rand_r(seed) % 3;
+            imap_uidset_add(&more, from, to < UNIVERSE ? to : from);
+            naive_add(naive, from, to < UNIVERSE ? to : from);
         }
-        imap_uidset_add_many(set, many, count);
+        imap_uidset_add_set(set, &more);
+        imap_uidset_release(&more);
         break;
     case 2:
         for (uint32_t uid = UNIVERSE; uid; uid--)
@@ -296,26 +299,29 @@ static void test_text_round_trip(void **state)
     }
 }
 
-/* A million numbers out of order: sorted once, not inserted one by one. */
-static void test_add_many_unordered(void **state)
+/* Two sets of half a million ranges each, one between the other's: merged, not inserted one by one.
+ */
+static void test_add_set(void **state)
 {
     (void)state;
     enum {
-        NUMBERS = 1000000
+        RANGES = 500000
     };
-    uint32_t *numbers = malloc(NUMBERS * sizeof *numbers);
-    assert_non_null(numbers);
-    for (uint32_t i = 0; i < NUMBERS; i++)
-        numbers[i] = 2 * (NUMBERS - i);
-    struct imap_uidset set = {0};
-    imap_uidset_add_many(&set, numbers, NUMBERS);
-    assert_int_equal(set.count, NUMBERS);
-    assert_true(imap_uidset_contains(&set, 2) && imap_uidset_contains(&set, 2 * NUMBERS));
-    assert_false(imap_uidset_contains(&set, 3));
-    imap_uidset_add_many(&set, NULL, 0);
-    assert_int_equal(imap_uidset_size(&set), NUMBERS);
+    struct imap_uidset set = {0}, more = {0};
+    for (uint32_t i = 1; i <= RANGES; i++) {
+        imap_uidset_add(&set, 4 * i, 4 * i);
+        imap_uidset_add(&more, 4 * i + 2, 4 * i + 2);
+    }
+    imap_uidset_add_set(&set, &more);
+    assert_int_equal(set.count, 2 * RANGES);
+    assert_true(imap_uidset_contains(&set, 4) && imap_uidset_contains(&set, 4 * RANGES + 2));
+    assert_false(imap_uidset_contains(&set, 5));
+    assert_int_equal(more.count, RANGES);
+    imap_uidset_clear(&more);
+    imap_uidset_add_set(&set, &more);
+    assert_int_equal(imap_uidset_size(&set), 2 * RANGES);
     imap_uidset_release(&set);
-    free(numbers);
+    imap_uidset_release(&more);
 }
 
 int main(void)
@@ -324,7 +330,7 @@ int main(void)
         cmocka_unit_test(test_parse),           cmocka_unit_test(test_add),
         cmocka_unit_test(test_take_text),       cmocka_unit_test(test_take_first),
         cmocka_unit_test(test_queue_memory),    cmocka_unit_test(test_against_bitmap),
-        cmocka_unit_test(test_text_round_trip), cmocka_unit_test(test_add_many_unordered),
+        cmocka_unit_test(test_text_round_trip), cmocka_unit_test(test_add_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
