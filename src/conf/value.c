@@ -145,37 +145,49 @@ bool conf_value_number(struct conf_file *file, const struct conf_entry *entry, u
     return true;
 }
 
-/* Digits in groups, as YAML 1.1 has them, lose the underscores; other text stays. False when it
- * is too long to be any quantity. */
-static bool conf_value_ungroup(const struct conf_yaml *value, char out[64], size_t *ret_len)
+/* A quantity as it is written, with what is said about it when it is none. */
+struct conf_value_quantity {
+    const char *what;    /* "a size" */
+    const char *range;   /* as the caller names it */
+    const char *example; /* "\"64MiB\"" */
+    char text[64];       /* digits in groups, as YAML 1.1 has them, without the underscores */
+    size_t len;          /* 0: too long to be any quantity */
+};
+
+static bool conf_value_quantity_read(struct conf_file *file, const struct conf_entry *entry,
+                                     struct conf_value_quantity *quantity)
 {
-    if (value->len >= 64)
+    const struct conf_yaml *value = entry->value;
+    if (!conf_value_scalar(file, entry, quantity->what))
         return false;
     bool digits = value->len && value->text[0] != '_';
     for (size_t i = 0; i < value->len; i++)
         digits = digits && memchr("0123456789_", value->text[i], 11);
-    size_t len = 0;
-    for (size_t i = 0; i < value->len; i++)
+    for (size_t i = 0; i < value->len && value->len < sizeof quantity->text; i++)
         if (!digits || value->text[i] != '_')
-            out[len++] = value->text[i];
-    *ret_len = len;
+            quantity->text[quantity->len++] = value->text[i];
     return true;
+}
+
+/* Returns false. */
+static bool conf_value_quantity_wrong(struct conf_file *file, const struct conf_entry *entry,
+                                      const struct conf_value_quantity *quantity)
+{
+    conf_file_error(file, entry->value, "\"%s\" is not %s %s, such as %s", entry->name,
+                    quantity->what, quantity->range, quantity->example);
+    return false;
 }
 
 bool conf_value_size(struct conf_file *file, const struct conf_entry *entry, uint64_t least,
                      uint64_t most, const char *range, uint64_t *ret_bytes)
 {
-    char text[64];
-    size_t len;
+    struct conf_value_quantity quantity = {
+        .what = "a size", .range = range, .example = "\"64MiB\""};
     uint64_t bytes;
-    if (!conf_value_scalar(file, entry, "a size"))
+    if (!conf_value_quantity_read(file, entry, &quantity))
         return false;
-    if (!conf_value_ungroup(entry->value, text, &len) || !num_parse_size(text, len, most, &bytes) ||
-        bytes < least) {
-        conf_file_error(file, entry->value, "\"%s\" is not a size %s, such as \"64MiB\"",
-                        entry->name, range);
-        return false;
-    }
+    if (!num_parse_size(quantity.text, quantity.len, most, &bytes) || bytes < least)
+        return conf_value_quantity_wrong(file, entry, &quantity);
     *ret_bytes = bytes;
     return true;
 }
@@ -200,17 +212,14 @@ static bool conf_value_parse_decimal(const char *text, size_t len, double *ret_v
 bool conf_value_rate(struct conf_file *file, const struct conf_entry *entry, double least,
                      double most, const char *range, double *ret_rate)
 {
-    char text[64];
-    size_t len;
+    struct conf_value_quantity quantity = {
+        .what = "a number", .range = range, .example = "\"20\" or \"0.5\""};
     double rate;
-    if (!conf_value_scalar(file, entry, "a number"))
+    if (!conf_value_quantity_read(file, entry, &quantity))
         return false;
-    if (!conf_value_ungroup(entry->value, text, &len) ||
-        !conf_value_parse_decimal(text, len, &rate) || rate < least || rate > most) {
-        conf_file_error(file, entry->value, "\"%s\" is not a number %s, such as \"20\" or \"0.5\"",
-                        entry->name, range);
-        return false;
-    }
+    if (!conf_value_parse_decimal(quantity.text, quantity.len, &rate) || rate < least ||
+        rate > most)
+        return conf_value_quantity_wrong(file, entry, &quantity);
     *ret_rate = rate;
     return true;
 }
@@ -218,18 +227,13 @@ bool conf_value_rate(struct conf_file *file, const struct conf_entry *entry, dou
 bool conf_value_duration(struct conf_file *file, const struct conf_entry *entry, msec_t least,
                          msec_t most, const char *range, msec_t *ret_ms)
 {
-    char text[64];
-    size_t len;
+    struct conf_value_quantity quantity = {
+        .what = "a duration", .range = range, .example = "\"500ms\", \"30s\" or \"5min\""};
     msec_t ms;
-    if (!conf_value_scalar(file, entry, "a duration"))
+    if (!conf_value_quantity_read(file, entry, &quantity))
         return false;
-    if (!conf_value_ungroup(entry->value, text, &len) ||
-        !num_parse_duration(text, len, most, &ms) || ms < least) {
-        conf_file_error(file, entry->value,
-                        "\"%s\" is not a duration %s, such as \"500ms\", \"30s\" or \"5min\"",
-                        entry->name, range);
-        return false;
-    }
+    if (!num_parse_duration(quantity.text, quantity.len, most, &ms) || ms < least)
+        return conf_value_quantity_wrong(file, entry, &quantity);
     *ret_ms = ms;
     return true;
 }
