@@ -17,7 +17,7 @@ import urllib.request
 import pytest
 
 from peers.fixtures import imap, run, spam, start  # noqa: F401
-from peers.hpfeeds import AUTH, PUBLISH, SUBSCRIBE, Client, Subscriber
+from peers.hpfeeds import AUTH, PUBLISH, SUBSCRIBE, Client, Subscriber, frame, string
 from peers.process import Process, free_port, program, wait_for_port
 
 PACKAGE = os.environ.get("IMAP_COLLECTOR_HPFEEDS")
@@ -108,15 +108,6 @@ def pythons(tmp_path):
     broker = Running("python", tmp_path / "python")
     yield broker
     broker.stop(signal.SIGKILL)
-
-
-def string(text):
-    return bytes([len(text)]) + text.encode()
-
-
-def frame(opcode, *parts):
-    body = b"".join(parts)
-    return struct.pack(">IB", 5 + len(body), opcode) + body
 
 
 def auth(ident, secret):

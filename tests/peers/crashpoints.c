@@ -40,9 +40,7 @@ enum {
 ssize_t __read_chk(int fd, void *data, size_t len, size_t size);
 ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
 int __open_2(const char *path, int flags);
-int __open64_2(const char *path, int flags);
 int __openat_2(int folder, const char *path, int flags);
-int __openat64_2(int folder, const char *path, int flags);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool armed;
@@ -384,6 +382,16 @@ static void lock_for_change(bool watched)
         die();
 }
 
+/* The same of an open file; false: nobody watches it. */
+static bool lock_for_change_of(int fd, uint64_t *ret_inode)
+{
+    pthread_mutex_lock(&lock);
+    bool watched = armed && is_watched(fd, ret_inode);
+    pthread_mutex_unlock(&lock);
+    lock_for_change(watched);
+    return watched;
+}
+
 static int unlock_after_change(long result)
 {
     int error = errno;
@@ -413,7 +421,7 @@ static int open_any(int folder, const char *path, int flags, mode_t mode)
     return unlock_after_change(fd);
 }
 
-int openat64(int folder, const char *path, int flags, ...)
+int openat(int folder, const char *path, int flags, ...)
 {
     va_list args;
 
@@ -422,26 +430,6 @@ int openat64(int folder, const char *path, int flags, ...)
     mode_t mode = va_arg(args, mode_t);
     va_end(args);
     return open_any(folder, path, flags, mode);
-}
-
-int openat(int folder, const char *path, int flags, ...)
-{
-    va_list args;
-
-    va_start(args, flags);
-    mode_t mode = va_arg(args, mode_t);
-    va_end(args);
-    return open_any(folder, path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...)
-{
-    va_list args;
-
-    va_start(args, flags);
-    mode_t mode = va_arg(args, mode_t);
-    va_end(args);
-    return open_any(AT_FDCWD, path, flags, mode);
 }
 
 int open(const char *path, int flags, ...)
@@ -453,6 +441,9 @@ int open(const char *path, int flags, ...)
     va_end(args);
     return open_any(AT_FDCWD, path, flags, mode);
 }
+
+int openat64(int folder, const char *path, int flags, ...) __attribute__((alias("openat")));
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 
 int mkdirat(int folder, const char *path, mode_t mode)
 {
@@ -496,10 +487,7 @@ int ftruncate64(int fd, off64_t len)
 {
     uint64_t inode;
 
-    pthread_mutex_lock(&lock);
-    bool watched = armed && is_watched(fd, &inode);
-    pthread_mutex_unlock(&lock);
-    lock_for_change(watched);
+    bool watched = lock_for_change_of(fd, &inode);
     long result = syscall(SYS_ftruncate, fd, len);
     if (watched && result == 0)
         log_write(NULL, 0, "truncate %llu %lld\n", (unsigned long long)inode, (long long)len);
@@ -515,10 +503,7 @@ static int sync_any(int fd, long call)
 {
     uint64_t inode;
 
-    pthread_mutex_lock(&lock);
-    bool watched = armed && is_watched(fd, &inode);
-    pthread_mutex_unlock(&lock);
-    lock_for_change(watched);
+    bool watched = lock_for_change_of(fd, &inode);
     long result = syscall(call, fd);
     if (watched && result == 0)
         log_write(NULL, 0, "sync %llu\n", (unsigned long long)inode);
@@ -540,17 +525,10 @@ int __open_2(const char *path, int flags)
     return open_any(AT_FDCWD, path, flags, 0);
 }
 
-int __open64_2(const char *path, int flags)
-{
-    return open_any(AT_FDCWD, path, flags, 0);
-}
-
 int __openat_2(int folder, const char *path, int flags)
 {
     return open_any(folder, path, flags, 0);
 }
 
-int __openat64_2(int folder, const char *path, int flags)
-{
-    return open_any(folder, path, flags, 0);
-}
+int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
+int __openat64_2(int folder, const char *path, int flags) __attribute__((alias("__openat_2")));

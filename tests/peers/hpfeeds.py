@@ -21,6 +21,16 @@ ACCOUNTS = {
 }
 
 
+def string(text):
+    data = text.encode() if isinstance(text, str) else text
+    return bytes([len(data)]) + data
+
+
+def frame(opcode, *parts):
+    body = b"".join(parts)
+    return struct.pack(">IB", 5 + len(body), opcode) + body
+
+
 class Broker:
     """hpfeeds-broker on a free loopback port."""
 
@@ -70,22 +80,16 @@ class Client:
         opcode, body = self.frame()
         assert opcode == INFO, (opcode, body)
         nonce = body[1 + body[0]:]
-        self.send(AUTH, self._name(ident), hashlib.sha1(nonce + secret.encode()).digest())
-
-    @staticmethod
-    def _name(text):
-        data = text.encode() if isinstance(text, str) else text
-        return bytes([len(data)]) + data
+        self.send(AUTH, string(ident), hashlib.sha1(nonce + secret.encode()).digest())
 
     def send(self, opcode, *parts):
-        body = b"".join(parts)
-        self.socket.sendall(struct.pack(">IB", len(body) + 5, opcode) + body)
+        self.socket.sendall(frame(opcode, *parts))
 
     def publish(self, channel, payload):
-        self.send(PUBLISH, self._name(self.ident), self._name(channel), payload)
+        self.send(PUBLISH, string(self.ident), string(channel), payload)
 
     def subscribe(self, channel):
-        self.send(SUBSCRIBE, self._name(self.ident), channel.encode())
+        self.send(SUBSCRIBE, string(self.ident), channel.encode())
 
     def frame(self):
         """The next (opcode, body); None at the end of the connection."""

@@ -19,7 +19,8 @@ import socket
 import struct
 import threading
 
-ERROR, INFO, AUTH, PUBLISH, SUBSCRIBE = range(5)
+from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, frame, string
+
 CHANNEL = "spam.mails"
 IDENT, SECRET = "writer", "writer secret"
 PATIENCE = 60
@@ -29,16 +30,6 @@ Message = collections.namedtuple("Message", "link ident channel payload")
 
 class Over(Exception):
     """The connection is at its end."""
-
-
-def string(text):
-    data = text.encode() if isinstance(text, str) else text
-    return bytes([len(data)]) + data
-
-
-def frame(opcode, *parts):
-    body = b"".join(parts)
-    return struct.pack(">IB", 5 + len(body), opcode) + body
 
 
 class Link:

@@ -13,9 +13,10 @@ import pytest
 from peers.collector import Run
 from peers.fixtures import hpfeeds, imap, once, plain, real_memory, spam, start  # noqa: F401
 from peers.fixtures import start_broker  # noqa: F401
-from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber
+from peers.hpfeeds import (AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber, frame,
+                           string)
 from peers.process import memory
-from peers.scripted_broker import CHANNEL, IDENT, Broker, Over, frame, string
+from peers.scripted_broker import CHANNEL, IDENT, Broker, Over
 from peers.scripted_imap import Server
 
 MEMORY = 64 << 20  # of the whole process, under AddressSanitizer too

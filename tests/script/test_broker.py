@@ -12,7 +12,8 @@ import time
 import pytest
 
 from peers.fixtures import start_broker as start  # noqa: F401
-from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber
+from peers.hpfeeds import (AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, Client, Subscriber, frame,
+                           string)
 from peers.process import memory, program
 
 UNSUBSCRIBE = 5
@@ -22,16 +23,6 @@ def run(*args, env=None):
     return subprocess.run([program("hpfeeds-broker"), *map(str, args)], capture_output=True,
                           text=True, timeout=60, stdin=subprocess.DEVNULL,
                           env={"PATH": os.environ["PATH"], **(env or {})})
-
-
-def string(text):
-    data = text.encode() if isinstance(text, str) else text
-    return bytes([len(data)]) + data
-
-
-def frame(opcode, *parts):
-    body = b"".join(parts)
-    return struct.pack(">IB", 5 + len(body), opcode) + body
 
 
 def publish(ident, channel, payload):

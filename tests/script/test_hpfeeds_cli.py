@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from peers.hpfeeds import ERROR, INFO, PUBLISH, Broker, Client
+from peers.hpfeeds import ERROR, INFO, PUBLISH, Broker, Client, frame
 from peers.process import program
 
 USAGE, REFUSED, UNREACHABLE = 64, 1, 75
@@ -266,10 +266,6 @@ def test_subscribe_again_after_loss(tmp_path, broker, subscription):
         again.stop()
     assert code == 0
     assert [line[-3:] for line in out.splitlines()] == [b"one", b"two"]
-
-
-def frame(opcode, body):
-    return struct.pack(">IB", 5 + len(body), opcode) + body
 
 
 GREETING = frame(INFO, b"\x04fakenonce")
