@@ -2,6 +2,7 @@
 import collections
 import os
 import re
+import resource
 import signal
 import stat
 
@@ -129,6 +130,30 @@ def test_token_command_that_fails(dovecot, trap, endpoint, collected, command, w
     entry["oauth2"] = {"token_command": command}
     result = collected([entry])
     assert result.code == 1 and words in result.err, result
+
+
+def test_token_command_without_descriptors(dovecot, trap, endpoint, broker, subscriber, live):
+    """That passes: it is run again as soon as there are more, not in an hour."""
+    other = next(dovecot.unused)
+    mails = own_mails(5)[3:]
+    dovecot.fill(other, mails)
+
+    def entry(user):
+        endpoint.access[f"token-{user}"] = user
+        return {**account(dovecot, endpoint, user),
+                "oauth2": {"token_command": ["echo", f"token-{user}"]}}
+    run = live(feed(broker), [entry(trap)])
+    assert received(subscriber, 3) == collections.Counter(map(digest, own_mails(3)))
+    run.wait_for_log(f"{trap} INBOX: 3 delivered")
+    pid = run.process.pid
+    hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 2, hard))
+    run.reload(mailboxes=[entry(trap), entry(other)])
+    run.wait_for_log(f"{other}: token_command cannot be started: too many open files: raise the limit")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert received(subscriber, 2) == collections.Counter(map(digest, mails))
+    run.stop()
+    assert run.code == 0, run
 
 
 @pytest.mark.parametrize("place", ["refresh_token", "refresh_token_file"])
