@@ -246,6 +246,12 @@ def allow(run, count):
     resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (count or hard, hard))
 
 
+def by_command(entry, key):
+    """The entry, with this secret of it from a command."""
+    return {**{name: entry[name] for name in entry if name != key},
+            f"{key}_command": ["echo", entry[key]]}
+
+
 def test_descriptors_run_out(imap, hpfeeds, live, tmp_path):
     """Those that are connected go on, the others say what is missing, and come when there is more."""
     servers = [imap(spam(3, who=f"trap{i}"), name=f"trap{i}") for i in range(12)]
@@ -267,10 +273,11 @@ def test_descriptors_run_out(imap, hpfeeds, live, tmp_path):
 
 
 def test_too_few_descriptors_at_the_start(imap, hpfeeds, tmp_path):
-    """However few they are, it says so."""
+    """However few they are, also for the commands that give secrets, it says so."""
     server = imap(spam(1))
-    for count in (4, 8, 16, 24):
-        result = Run(tmp_path / f"with{count}", hpfeeds.feed(), [server.mailbox()],
+    for count in (4, 6, 8, 16, 24):
+        result = Run(tmp_path / f"with{count}", by_command(hpfeeds.feed(), "secret"),
+                     [by_command(server.mailbox(), "password")],
                      before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count)))
         result.wait()
         assert result.code == 0 or "too many open files" in result.err.lower(), (count, result)
@@ -302,12 +309,6 @@ def clerk(run):
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return next(int(child) for child in children
                 if pathlib.Path(f"/proc/{child}/comm").read_text() == "collector-clerk\n")
-
-
-def by_command(entry, key):
-    """The entry, with this secret of it from a command."""
-    return {**{name: entry[name] for name in entry if name != key},
-            f"{key}_command": ["echo", entry[key]]}
 
 
 def test_descriptors_run_out_for_the_configuration(imap, hpfeeds, live):
