@@ -118,11 +118,13 @@ static int store_fill(int fd, const char *token)
     if (result == 0)
         result = fsync(fd);
     int number = errno;
-    if (close(fd) < 0 && result == 0)
-        return -1;
-    errno = number;
+    if (close(fd) < 0 && result == 0) {
+        number = errno;
+        result = -1;
+    }
     mem_wipe(line.data, line.cap);
     buf_release(&line);
+    errno = number;
     return result;
 }
 
