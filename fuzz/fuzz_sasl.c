@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static const struct sasl_credentials credentials = {
         .user = "u,s=r", .password = "secret", .access_token = "token", .host = "h", .port = 993};
-    static const struct sasl_binding binding = {SASL_TLS_EXPORTER, 4, {1, 2, 3, 4}};
+    static const struct sasl_binding binding = {4, {1, 2, 3, 4}};
     struct sasl_client *client = NULL;
     struct err err;
     if (!len)

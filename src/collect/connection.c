@@ -198,16 +198,17 @@ static void connection_derive(struct connection *connection,
 }
 
 /* What was proven is not asked for in a weaker way from now on, in later runs neither: unless
- * somebody writes that it is to be. */
+ * somebody writes that it is to be. A connection that cannot be bound to takes nothing from what is
+ * asked of those that can. */
 static void connection_note_login(struct connection *connection)
 {
     struct collect_env *env = connection->env;
     const char *account = connection->account->label;
-    enum imap_proof proof;
+    enum imap_proof before = (enum imap_proof)state_proofs_get(&env->proofs, account), proof;
     const char *name = imap_session_mechanism(connection->session, &proof);
     log_debug(connection->scope, "logged in by %s", *name ? name : "PREAUTH");
-    if (!*name || connection->credentials.access_token ||
-        state_proofs_get(&env->proofs, account) == (unsigned)proof)
+    if (!*name || connection->credentials.access_token || proof == before ||
+        (proof < before && connection->account->auth == IMAP_AUTH_AUTO))
         return;
     state_proofs_set(&env->proofs, account, proof);
     journal_add(
@@ -215,15 +216,13 @@ static void connection_note_login(struct connection *connection)
         &(struct state_change){.type = STATE_SET_PROOF, .account = account, .proof = proof});
 }
 
-/* TLS stands: what tells it apart goes into the login (RFC 5056). Not under TLS 1.3: servers that
- * offer to bind there do not agree what to (Cyrus 3.6 refuses RFC 9266's tls-exporter), and a login
- * that is right would fail. */
+/* TLS stands: what tells it apart goes into the login (RFC 5056). */
 static void connection_bind(struct connection *connection)
 {
     struct net_tls_binding tls;
-    if (!net_conn_tls_binding(connection->conn, &tls) || tls.exporter)
+    if (!net_conn_tls_binding(connection->conn, &tls))
         return;
-    struct sasl_binding binding = {.type = SASL_TLS_UNIQUE, .len = tls.len};
+    struct sasl_binding binding = {.len = tls.len};
     static_assert(sizeof binding.data == sizeof tls.data, "one size");
     memcpy(binding.data, tls.data, sizeof binding.data);
     imap_session_bind(connection->session, &binding);
@@ -329,6 +328,7 @@ static void connection_connect(struct connection *connection)
         .auth = account->auth,
         .credentials = connection->credentials,
         .before = (enum imap_proof)state_proofs_get(&connection->env->proofs, account->label),
+        .verified = account->tls && net_tls_verifies(account->tls),
         .limits = imap_limits_default,
     });
     connection->conn =

@@ -22,6 +22,7 @@ void imap_login_init(struct imap_login *login, const struct imap_session_setting
         .security = settings->security,
         .auth = settings->auth,
         .before = settings->before,
+        .verified = settings->verified,
         .secured = settings->security == IMAP_SECURITY_IMPLICIT,
         .credentials = credentials,
     };
@@ -160,6 +161,7 @@ static int imap_login_enter(struct imap_login *login, struct imap_commands *comm
         .token = login->credentials->access_token,
         .binding = login->binding,
         .before = login->before,
+        .verified = login->verified,
     };
     if (!imap_login_trusted(login))
         return err_set(err, ERR_GIVE_UP, "no TLS: the password is not sent in the clear");

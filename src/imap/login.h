@@ -36,6 +36,7 @@ struct imap_login {
     enum imap_security security;
     enum imap_auth auth;
     enum imap_proof before;
+    bool verified;                /* see struct imap_session_settings */
     bool secured;                 /* the bytes pass through TLS */
     bool cancelled;               /* AUTHENTICATE was ended by us, with "*" … */
     struct err *why;              /* … because of this */

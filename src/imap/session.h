@@ -53,8 +53,10 @@ struct imap_session_settings {
      * outlive the session: a server that echoes a secret later is not quoted. */
     struct sasl_credentials credentials;
     /* How the password was proven to this server before: with AUTO it is not proven in a weaker
-     * way, whatever the server offers now. */
+     * way, whatever the server offers now. But for one step: where the connection itself cannot be
+     * bound to (imap_session_bind() was not called) and is `verified`, SCRAM does. */
     enum imap_proof before;
+    bool verified; /* TLS makes sure whom it connects to */
     struct imap_limits limits;
 };
 

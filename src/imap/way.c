@@ -18,10 +18,20 @@ static const struct imap_way imap_ways[] = {
     {IMAP_AUTH_LOGIN, IMAP_CAP_AUTH_LOGIN, SASL_LOGIN, false, IMAP_PROOF_NONE},
 };
 
+/* What is asked for. A server that moves to a TLS that we do not bind to is not to be told from
+ * somebody in between who chose that TLS; but he would need a certificate that we take. Where any
+ * is taken, the binding was all there was. */
+static enum imap_proof imap_way_required(const struct imap_way_choice *choice)
+{
+    return choice->before == IMAP_PROOF_BOUND && !choice->binding && choice->verified
+               ? IMAP_PROOF_SCRAM
+               : choice->before;
+}
+
 /* Does it do what the server did before? Only `auth: auto` asks: who writes a way out means it. */
 static bool imap_way_holds(const struct imap_way_choice *choice, enum imap_proof proof)
 {
-    return choice->auth != IMAP_AUTH_AUTO || choice->token || proof >= choice->before;
+    return choice->auth != IMAP_AUTH_AUTO || choice->token || proof >= imap_way_required(choice);
 }
 
 static bool imap_way_fits(const struct imap_way_choice *choice, const struct imap_way *way)
@@ -60,15 +70,29 @@ static const char *imap_way_advice(const struct imap_way_choice *choice)
     return choice->caps & IMAP_CAP_AUTH_PLAIN ? "plain" : "login";
 }
 
+/* What was proven before cannot be now. */
+static int imap_way_weaker(const struct imap_way_choice *choice, struct err *err)
+{
+    enum imap_proof required = imap_way_required(choice);
+    const char *advice = imap_way_advice(choice);
+    if (required == IMAP_PROOF_BOUND && !choice->binding)
+        return err_set(err, ERR_GIVE_UP,
+                       "logins were bound to the connection before, this one cannot be bound to "
+                       "(as with TLS 1.3), and nothing verifies whom it leads to: somebody may be "
+                       "in between; give tls_ca or tls_fingerprint, or write `auth: %s` for this "
+                       "mailbox",
+                       advice);
+    return err_set(err, ERR_GIVE_UP,
+                   "the server took SCRAM%s before and does not offer it any more: somebody may be "
+                   "in between who wants the password; if its operator has changed that, write "
+                   "`auth: %s` for this mailbox",
+                   required == IMAP_PROOF_BOUND ? " with channel binding" : "", advice);
+}
+
 int imap_way_none(const struct imap_way_choice *choice, bool secured, struct err *err)
 {
     if (!imap_way_holds(choice, IMAP_PROOF_NONE))
-        return err_set(err, ERR_GIVE_UP,
-                       "the server took SCRAM%s before and does not offer it any more: somebody "
-                       "may be in between who wants the password; if its operator has changed "
-                       "that, write `auth: %s` for this mailbox",
-                       choice->before == IMAP_PROOF_BOUND ? " with channel binding" : "",
-                       imap_way_advice(choice));
+        return imap_way_weaker(choice, err);
     if (choice->auth == IMAP_AUTH_AUTO || choice->auth == IMAP_AUTH_LOGIN)
         return err_set(err, ERR_GIVE_UP, "the server offers no known way to log in%s: neither %s",
                        secured ? "" : " without TLS",

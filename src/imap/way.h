@@ -24,6 +24,7 @@ struct imap_way_choice {
     bool token;             /* an access token is there, and is what logs in */
     bool binding;           /* the connection can be bound to */
     enum imap_proof before; /* see struct imap_session_settings */
+    bool verified;          /* the same */
 };
 
 /* The best of those that both sides have; with `after`, the best of those behind it. NULL: none. */

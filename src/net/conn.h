@@ -102,8 +102,10 @@ void net_conn_set_deadline(struct net_conn *conn, msec_t after, const char *what
 
 /* What TLS agreed on; false while there is none. */
 bool net_conn_tls_info(const struct net_conn *conn, struct net_tls_info *ret_info);
-/* What this TLS connection alone has; false while there is no TLS, or one that has nothing of the
- * kind that is safe: TLS 1.2 without the extended master secret (RFC 7627). */
+/* What this TLS connection alone has. False while there is no TLS, or one that cannot be bound to:
+ * TLS 1.2 without the extended master secret (RFC 7627), where it would not be safe, and TLS 1.3:
+ * servers that offer to bind there do not agree what to (Cyrus 3.6 refuses RFC 9266's
+ * tls-exporter), and a login that is right would fail. */
 bool net_conn_tls_binding(const struct net_conn *conn, struct net_tls_binding *ret_binding);
 /* "127.0.0.1:993" or "[::1]:993", of the peer; "" before it is connected. */
 const char *net_conn_peer(const struct net_conn *conn);

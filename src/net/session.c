@@ -210,22 +210,14 @@ void net_tls_describe(SSL *ssl, struct net_tls_info *ret_info)
 
 bool net_tls_bind(SSL *ssl, struct net_tls_binding *ret_binding)
 {
-    static const char label[] = "EXPORTER-Channel-Binding";
-    struct net_tls_binding binding = {.exporter = SSL_version(ssl) >= TLS1_3_VERSION};
-    if (binding.exporter) {
-        binding.len = 32;
-        if (SSL_export_keying_material(ssl, binding.data, binding.len, label, sizeof label - 1,
-                                       NULL, 0, 0) != 1)
-            return false;
-    } else {
-        /* RFC 5929 section 3: the first Finished of the handshake, which is the client's, but the
-         * server's when a session was resumed. Sound only since RFC 7627. */
-        bool ours = !SSL_is_server(ssl) == !SSL_session_reused(ssl);
-        if (SSL_get_extms_support(ssl) != 1)
-            return false;
-        binding.len = ours ? SSL_get_finished(ssl, binding.data, sizeof binding.data)
-                           : SSL_get_peer_finished(ssl, binding.data, sizeof binding.data);
-    }
+    struct net_tls_binding binding = {0};
+    /* RFC 5929 section 3: the first Finished of the handshake, which is the client's, but the
+     * server's when a session was resumed. Sound only since RFC 7627. */
+    bool ours = !SSL_is_server(ssl) == !SSL_session_reused(ssl);
+    if (SSL_version(ssl) >= TLS1_3_VERSION || SSL_get_extms_support(ssl) != 1)
+        return false;
+    binding.len = ours ? SSL_get_finished(ssl, binding.data, sizeof binding.data)
+                       : SSL_get_peer_finished(ssl, binding.data, sizeof binding.data);
     *ret_binding = binding;
     return binding.len > 0;
 }

@@ -190,6 +190,11 @@ int net_tls_server_new(const char *cert_file, const char *key_file, struct net_t
     return 0;
 }
 
+bool net_tls_verifies(const struct net_tls *tls)
+{
+    return SSL_CTX_get_verify_mode(tls->ctx) & SSL_VERIFY_PEER;
+}
+
 struct net_tls *net_tls_ref(struct net_tls *tls)
 {
     tls->refs++;

@@ -42,6 +42,8 @@ int net_tls_client_new(const struct net_tls_settings *settings, struct net_tls *
 /* A server's context, from PEM files; key_file NULL: the key is in cert_file. */
 int net_tls_server_new(const char *cert_file, const char *key_file, struct net_tls **ret_tls,
                        struct err *err);
+/* Of a client's: does it look at whom it is connected to, by certificate or fingerprint? */
+bool net_tls_verifies(const struct net_tls *tls);
 struct net_tls *net_tls_ref(struct net_tls *tls);
 /* NULL does nothing. */
 void net_tls_unref(struct net_tls *tls);
@@ -51,9 +53,8 @@ void net_tls_unref(struct net_tls *tls);
 const char *net_tls_system_file(void);
 const char *net_tls_system_directory(void);
 
-/* What tells one TLS connection apart from every other (RFC 5056). */
+/* What tells one TLS connection apart from every other (RFC 5056): "tls-unique" (RFC 5929). */
 struct net_tls_binding {
-    bool exporter; /* "tls-exporter" (RFC 9266); else "tls-unique" (RFC 5929) */
     size_t len;
     uint8_t data[64];
 };

@@ -54,7 +54,7 @@ enum net_io net_tls_end(SSL *ssl);
 /* Bytes handed to the kernel, handshake and record headers included. */
 uint64_t net_tls_written(SSL *ssl);
 void net_tls_describe(SSL *ssl, struct net_tls_info *ret_info);
-/* False: it has none that is safe. */
+/* As net_conn_tls_binding(). */
 bool net_tls_bind(SSL *ssl, struct net_tls_binding *ret_binding);
 
 /* The certificate check of a client's context (verify.c). */

@@ -31,20 +31,15 @@ struct sasl_credentials {
     uint16_t port;
 };
 
-enum sasl_binding_type {
-    SASL_TLS_UNIQUE,   /* RFC 5929 section 3 */
-    SASL_TLS_EXPORTER, /* RFC 9266 */
-};
-
 enum {
     SASL_BINDING_MAX = 64,
     SASL_SALT_MAX = 128, /* bytes; servers use 16 to 32 */
     SASL_KEY_MAX = 32,
 };
 
-/* What tells the TLS connection apart from every other one (RFC 5056). */
+/* What tells the TLS connection apart from every other one (RFC 5056): "tls-unique" (RFC 5929
+ * section 3). */
 struct sasl_binding {
-    enum sasl_binding_type type;
     size_t len;
     uint8_t data[SASL_BINDING_MAX];
 };

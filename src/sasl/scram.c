@@ -120,9 +120,7 @@ static void scram_bind(struct scram *scram, const struct sasl_binding *binding)
 {
     struct buf text = {0};
     base64_encode(&text, binding->data, binding->len);
-    scram_set_property(
-        scram, binding->type == SASL_TLS_EXPORTER ? GSASL_CB_TLS_EXPORTER : GSASL_CB_TLS_UNIQUE,
-        buf_cstr(&text));
+    scram_set_property(scram, GSASL_CB_TLS_UNIQUE, buf_cstr(&text));
     buf_release(&text);
 }
 

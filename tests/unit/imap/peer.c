@@ -37,10 +37,8 @@ struct peer {
 };
 
 static const struct sasl_binding peer_binding = {
-    .type = SASL_TLS_EXPORTER,
-    .len = 32,
-    .data = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
+    .len = 12,
+    .data = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
 };
 
 static const char *peer_user(const struct peer *peer)
@@ -474,6 +472,7 @@ static void peer_run_once(const struct peer_script *script, int split)
                         .host = "mx.example",
                         .port = 993},
         .before = script->before,
+        .verified = script->verified,
         .limits = imap_limits_default,
     };
     peer.session = imap_session_new(&settings);

@@ -34,8 +34,9 @@ struct peer_script {
     const char *user;     /* NULL: "trap@example.org" */
     const char *password; /* NULL: "open sesame" */
     const char *access_token;
-    bool bound; /* the connection has a channel binding, of tls-exporter: 0, 1, … 31 */
+    bool bound; /* the connection has a channel binding, of tls-unique: 0, 1, … 11 */
     enum imap_proof before;
+    bool verified;
     const char *steps[PEER_STEPS];
 };
 

@@ -21,13 +21,13 @@
 #define SERVER_FINAL "dj1mRVpvWW5Ua2I3M2kzRExicWpzWnhwaFc3bW1IT3haYWpkaUtsczZpNVpzPQ=="
 /* With channel binding. */
 #define BOUND_FIRST                                                                                \
-    "cD10bHMtZXhwb3J0ZXIsLG49dHJhcEBleGFtcGxlLm9yZyxyPWZ5a28rZDJsYmJGZ09OUn"                       \
-    "Y5cWt4ZGF3TA=="
+    "cD10bHMtdW5pcXVlLCxuPXRyYXBAZXhhbXBsZS5vcmcscj1meWtvK2QybGJiRmdPTlJ2OX"                       \
+    "FreGRhd0w="
 #define BOUND_FINAL                                                                                \
-    "Yz1jRDEwYkhNdFpYaHdiM0owWlhJc0xBQUJBZ01FQlFZSENBa0tDd3dORGc4UUVSSVRGQl"                       \
-    "VXRnhnWkdoc2NIUjRmLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdMbW9yZSxwPUNyMTJ0"                       \
-    "S0d0czdRK1NUalZlWVZreitwU1pkQW5WeG93dFg0R1hvRFdzZGc9"
-#define BOUND_PROOF "dj04STVWQ2pKZ1FGYlZXK0NoRnNkcDVGVWNvYytHSFI5VlhVbytPV096dG80PQ=="
+    "Yz1jRDEwYkhNdGRXNXBjWFZsTEN3QUFRSURCQVVHQndnSkNncz0scj1meWtvK2QybGJiRm"                       \
+    "dPTlJ2OXFreGRhd0xtb3JlLHA9Uy8xb000WUJyL2ZIS1NMNy9QRFUzVmZGNkwxcEdHVDNv"                       \
+    "bGR1aTA4Mkw2WT0="
+#define BOUND_PROOF "dj1hbzRoYVVvVDREdDNoYlh0UDFFK1NsbDVMNnFEMHIrVDdiRVcyK05WQVBRPQ=="
 /* SHA-1. */
 #define SERVER_FIRST_1                                                                             \
     "cj1meWtvK2QybGJiRmdPTlJ2OXFreGRhd0xtb3JlLHM9UVNYQ1IrUTZzZWs4YmY5MixpPT"                       \
@@ -157,6 +157,28 @@ static const struct peer_script test_step_down[] = {
           "E:FAIL giveup the server took SCRAM with channel binding before and does not offer it "
           "any more: somebody may be in between who wants the password; if its operator has "
           "changed that, write `auth: scram-sha-256` for this mailbox"}},
+    {.name = "channel binding before, and a verified connection that has none",
+     .before = IMAP_PROOF_BOUND,
+     .verified = true,
+     .steps = {GREETING(ALL_CAPS), "C:$1 AUTHENTICATE SCRAM-SHA-256 " CLIENT_FIRST "\r\n"}},
+    {.name = "channel binding before, and not even SCRAM now",
+     .before = IMAP_PROOF_BOUND,
+     .verified = true,
+     .steps = {GREETING("AUTH=PLAIN AUTH=SCRAM-SHA-256-PLUS"),
+               "E:FAIL giveup the server took SCRAM before and does not offer it any more: *"}},
+    {.name = "channel binding before, verified, and stripped",
+     .bound = true,
+     .before = IMAP_PROOF_BOUND,
+     .verified = true,
+     .steps = {GREETING("AUTH=PLAIN AUTH=SCRAM-SHA-256"),
+               "E:FAIL giveup the server took SCRAM with channel binding before *"}},
+    {.name = "channel binding before, and anybody's connection that has none",
+     .before = IMAP_PROOF_BOUND,
+     .steps = {GREETING(ALL_CAPS),
+               "E:FAIL giveup logins were bound to the connection before, this one cannot be bound "
+               "to (as with TLS 1.3), and nothing verifies whom it leads to: somebody may be in "
+               "between; give tls_ca or tls_fingerprint, or write `auth: scram-sha-256` for this "
+               "mailbox"}},
     {.name = "channel binding before, and now",
      .bound = true,
      .before = IMAP_PROOF_BOUND,

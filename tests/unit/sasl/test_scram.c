@@ -20,15 +20,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static const struct sasl_binding exporter = {
-    .type = SASL_TLS_EXPORTER,
-    .len = 32,
-    .data = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-             16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
-};
-
 static const struct sasl_binding unique = {
-    .type = SASL_TLS_UNIQUE,
     .len = 12,
     .data = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
 };
@@ -46,10 +38,10 @@ static const struct exchange {
      "c=biws,r=" NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=2FUSN0pPcS7P8hBhsxBJOiUDbRoW4KVNGZT0LxVn"
      "Sek=",
      "v=zJZjsVp2g+W9jd01vgbsshippfH1sM0tLdBvs+e3DF4="},
-    {SASL_SCRAM_SHA_256_PLUS, "user", &exporter, "p=tls-exporter,,n=user,r=" NONCE, FIRST_256,
-     "c=cD10bHMtZXhwb3J0ZXIsLAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f,r=" NONCE
-     "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=SmmG1yuBZlVCk2EJhIfhLzRXsoOjWihO8SG6z+wDEfM=",
-     "v=SvfizvAzVzyK6DyZ4xGECzkVJAkYCszMtw8TNLohaIU="},
+    {SASL_SCRAM_SHA_256_PLUS, "user", &unique, "p=tls-unique,,n=user,r=" NONCE, FIRST_256,
+     "c=cD10bHMtdW5pcXVlLCwAAQIDBAUGBwgJCgs=,r=" NONCE
+     "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=jXF6r3h6hkAGpA5JWNIQ+bRPDVZPZX0b/HtaQj5vgJA=",
+     "v=si3S5mt/anjjR0uhZ90dPwd+ycBXAornCSQJmCf133E="},
     {SASL_SCRAM_SHA_1_PLUS, "user", &unique, "p=tls-unique,,n=user,r=" NONCE, FIRST_1,
      "c=cD10bHMtdW5pcXVlLCwAAQIDBAUGBwgJCgs=,r=" NONCE "3rfcNHYJY1ZVvWVs7j,p=ResgVA2w6fEFiwzXkrPS"
      "GTt/RSg=",
