@@ -12,9 +12,11 @@ import ssl
 
 import pytest
 
+from peers import scram
 from peers.fixtures import hpfeeds, imap, once, plain, real_memory, run, spam, start  # noqa: F401
-from peers.scripted_imap import DEFAULT, Folder
+from peers.scripted_imap import DEFAULT, Folder, without
 
+MEGA = 1000000
 MEMORY = 64 << 20  # of the whole process, under AddressSanitizer too
 
 
@@ -218,6 +220,191 @@ def test_no_password_without_the_ca(imap, hpfeeds, run, certs, tmp_path, content
     assert result.code == 78 and words in result.err and server.connections == 0, result
 
 
+# --- SCRAM ---------------------------------------------------------------------------------------
+
+
+SCRAM = without("AUTH=PLAIN") + " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN"
+
+
+def at_first(make):
+    """A first message that the client should not answer, of the nonce that it has sent."""
+    def handler(s, command):
+        exchange = scram.Exchange(s, command)
+        s.send(scram.said(make(exchange.client_nonce)))
+        assert exchange.answer() is None, "it was answered"
+        s.bad(command, "cancelled")
+    return handler
+
+
+def iterations(count):
+    return at_first(lambda nonce: scram.first_message(nonce + b"x", iterations=count))
+
+
+def salt(text):
+    return at_first(lambda nonce: scram.first_message(nonce + b"x", salt_text=text))
+
+
+def nonce(make):
+    return at_first(lambda ours: scram.first_message(make(ours)))
+
+
+def at_final(answer):
+    """answer(s, command, exchange) in place of the proof, when the client has sent its own."""
+    def handler(s, command):
+        exchange = scram.Exchange(s, command)
+        first = scram.first_message(exchange.nonce)
+        s.send(scram.said(first))
+        exchange.prove(first, exchange.answer())
+        answer(s, command, exchange)
+    return handler
+
+
+def instead_of_a_proof(message):
+    def answer(s, command, exchange):
+        s.send(scram.said(message))
+        assert exchange.answer() is None
+        s.ok(command, "welcome all the same")
+    return at_final(answer)
+
+
+def ask_on(s, command, exchange=None):
+    while True:
+        s.send("+ \r\n")
+
+
+def slow(s, command, answered=None):
+    """As many iterations as are allowed, and then no proof."""
+    exchange = scram.Exchange(s, command)
+    s.send(scram.said(scram.first_message(exchange.nonce, iterations=2000000)))
+    assert exchange.answer()
+    if answered is not None:
+        answered.append(s.server.name)
+    s.send(scram.said(b"v=" + b"A" * 43 + b"="))
+    assert exchange.answer() is None
+    s.bad(command, "cancelled")
+
+
+NO_PROOF = "cannot prove that it knows the password"
+LET_IN = "lets us in without a proof that it knows the password"
+TOO_LONG = "too long for SCRAM, or has a NUL"
+# What the server does at AUTHENTICATE; what the user is told.
+SCRAM_BOMBS = {f"{count} iterations": (iterations(count), "more than 2000000 iterations")
+               for count in (2000001, 5000000, 2**31 - 1, 2**31, 2**32 - 1, 2**32 + 4096, 2**64,
+                             10**400, -1, "4096x", "")}
+SCRAM_BOMBS |= {
+    "no iterations": (iterations(0), "asks for 0 iterations only"),
+    "few iterations": (iterations(4095), "asks for 4095 iterations only"),
+    "no salt": (salt(b""), "salt is none, or too long"),
+    "a salt that is none": (salt(b"!!!!"), "salt is none, or too long"),
+    "a long salt": (salt(base64.b64encode(b"s" * 129)), "salt is none, or too long"),
+    "a huge salt": (salt(b"A" * MEGA), TOO_LONG),
+    "another nonce": (nonce(lambda ours: b"x" * 40), "does not go on from our nonce"),
+    "our nonce behind another": (nonce(lambda ours: b"x" + ours), "does not go on from our nonce"),
+    "half of our nonce": (nonce(lambda ours: ours[:12] + b"x" * 20),
+                          "does not go on from our nonce"),
+    "our nonce alone": (nonce(lambda ours: ours), "does not go on from our nonce"),
+    "a huge nonce": (nonce(lambda ours: ours + b"x" * MEGA), TOO_LONG),
+    "NUL": (nonce(lambda ours: ours + b"\0"), TOO_LONG),
+    "an extension": (at_first(lambda ours: b"m=x," + scram.first_message(ours + b"x")),
+                     "demands an extension"),
+    "nothing": (at_first(lambda ours: b""), "is not SCRAM's"),
+    "wrong proof": (instead_of_a_proof(b"v=" + b"A" * 43 + b"="), NO_PROOF),
+    "empty proof": (instead_of_a_proof(b"v="), NO_PROOF),
+    "no proof": (at_final(lambda s, c, _: s.ok(c, "welcome")), LET_IN),
+    "at once": (lambda s, c: s.ok(c, "welcome"), LET_IN),
+    "no end before": (ask_on, "asks on"),
+    "no end after": (at_final(ask_on), "asks on"),
+    "as slow as is allowed": (slow, NO_PROOF),
+}
+
+
+def test_scram_bombs(imap, hpfeeds, start, run, real_memory):
+    """Nothing is derived, nor told, for a server that asks for too much; who cannot prove that it
+    knows the password is given neither trust nor, in another way, the password."""
+    servers = []
+    for number, (handler, _) in enumerate(SCRAM_BOMBS.values()):
+        servers.append(imap(spam(1, who=f"bomb{number}"), name=f"bomb{number}", capabilities=SCRAM))
+        servers[-1].on("AUTHENTICATE", handler)
+    good = imap(spam(3, who="good"), name="good", capabilities=SCRAM)
+    good.on("AUTHENTICATE", scram.good)
+    most = []
+
+    def all_are_through(s, command):
+        for server in servers:
+            server.wait_for(lambda: any(session.over for session in server.sessions))
+        most.append(collector.memory())
+        return DEFAULT
+    good.on("LOGOUT", all_are_through)
+    collector = start(hpfeeds.feed(), [server.mailbox() for server in [*servers, good]])
+    result = collector.wait()
+    assert result.code == 1 and result.row("good") == (3, 3, 0, "ok"), result
+    assert hpfeeds.bodies() == once(spam(3, who="good"))
+    assert most[0] < MEMORY, most
+    for (name, (_, words)), server in zip(SCRAM_BOMBS.items(), servers):
+        assert words in result.row(server.name)[3], (name, result)
+        assert 1 <= server.connections <= 3 and not server.saw_secret(), name
+        assert set(server.names()) == {"AUTHENTICATE"}, (name, server.commands)
+        assert all(args.startswith("SCRAM-SHA-256 ") for args in server.sent("AUTHENTICATE")), name
+    assert plain(result.out) and plain(result.err)
+    for server in servers:  # what they offer was never taken: they are held to nothing
+        server.capabilities = without()
+    good.well()
+    good.on("AUTHENTICATE", scram.good)
+    for server in servers:
+        server.well()
+    result = run(hpfeeds.feed(), [server.mailbox() for server in [*servers, good]])
+    assert result.code == 0, result
+    assert hpfeeds.bodies() == once(mail.body for server in [*servers, good]
+                                    for mail in server.inbox.mails)
+
+
+def test_the_slow_ones_stop_nobody(imap, hpfeeds, start):
+    """While servers have us derive keys for as long as they may, others get their mail: seconds of
+    all processors, in the midst of which a whole mailbox is collected."""
+    slow_ones = [imap(spam(1, who=f"slow{number}"), name=f"slow{number}", capabilities=SCRAM)
+                 for number in range(12)]
+    good = imap(spam(3, who="good"), name="good")
+    answered, by_then = [], []
+    for server in slow_ones:
+        server.on("AUTHENTICATE", lambda s, c: slow(s, c, answered))
+
+    def when_all_have_asked(s, command):
+        for server in slow_ones:
+            server.wait_for(lambda: server.names())
+        return DEFAULT
+    good.on("AUTHENTICATE", when_all_have_asked)
+    good.on("LOGOUT", lambda s, c: by_then.extend(answered) or DEFAULT)
+    result = start(hpfeeds.feed(), [server.mailbox() for server in [*slow_ones, good]]).wait()
+    assert result.code == 1 and result.row("good") == (3, 3, 0, "ok"), result
+    assert hpfeeds.bodies() == once(spam(3, who="good"))
+    assert len(by_then) < len(answered) == len(slow_ones), (by_then, answered)
+
+
+def test_binding_that_the_server_has_lost(imap, hpfeeds, run, certs):
+    """Who was bound to under TLS 1.2 may move to TLS 1.3, where nothing is bound; it may not do
+    without while it stays, not even after that, nor where anybody's certificate is taken."""
+    server = imap(spam(1), tls="implicit", cert=(certs.cert, certs.key))
+    server.on("AUTHENTICATE", scram.good)
+    bound = SCRAM + " AUTH=SCRAM-SHA-256-PLUS"
+    # TLS, what is offered, whether certificates are looked at; the way in, or why there is none.
+    steps = [("TLSv1_2", bound, True, "logged in by SCRAM-SHA-256-PLUS\n", True),
+             ("TLSv1_3", bound, True, "logged in by SCRAM-SHA-256\n", True),
+             ("TLSv1_3", SCRAM, True, "logged in by SCRAM-SHA-256\n", True),
+             ("TLSv1_3", without(), True, "the server took SCRAM before", False),
+             ("TLSv1_2", SCRAM, True, "the server took SCRAM with channel binding before", False),
+             ("TLSv1_3", bound, False, "nothing verifies whom it leads to", False),
+             ("TLSv1_2", bound, False, "logged in by SCRAM-SHA-256-PLUS\n", True)]
+    for version, offered, verified, words, well in steps:
+        server.capabilities = offered
+        server.context.minimum_version = server.context.maximum_version = ssl.TLSVersion[version]
+        trust = {"tls_ca": str(certs.ca)} if verified else {"tls_verify": False}
+        server.forget()
+        result = run(hpfeeds.feed(), [server.mailbox(**trust)], "--log-level", "debug")
+        assert words in result.err and result.code == (0 if well else 1), (version, offered, result)
+        assert well == bool(server.logins()) and not server.saw_secret(), (version, offered)
+    assert hpfeeds.bodies() == once(spam(1))
+
+
 # --- one host, several accounts ------------------------------------------------------------------
 
 
@@ -284,7 +471,6 @@ def without_an_end(data, at="SELECT"):
     return lambda server: server.on(at, answer)
 
 
-MEGA = 1000000
 # What the server does; the words of the result: "ok" where it is tolerated, and mail arrives.
 FLOODS = {
     "zero literals": (said(b'* LIST () "/" {0}\r\n\r\n* ID ("a" {0}\r\n)\r\n* 1 FETCH (X {0}\r\n)\r\n'
