@@ -1,13 +1,14 @@
 /* An IMAP session against a server that says what it likes.
  *
- * Input: a byte that chooses security, authentication and strings (FUZZ_…), a byte for the size of
- * the chunks (0: line by line), then the server's side. In it stand for themselves all bytes but:
- *   0x01..0x08  the tag of the last command sent, of the one before it, …
- *   0x0E        the caller ends IDLE
- *   0x10..0x1F  the caller issues a command, if it is logged in
- * Checked: no credentials before TLS; one DONE for a command at most, and only for one that was
- * issued; texts fit for a log and without the password; once over, always over. What comes line by
- * line means the same when it comes byte by byte. */
+ * Input: a byte that chooses security, authentication and strings (FUZZ_…, fuzz_ways), a byte for
+ * the size of the chunks (0: line by line), then the server's side. In it stand for themselves all
+ * bytes but: 0x01..0x08  the tag of the last command sent, of the one before it, … 0x0E        the
+ * caller ends IDLE 0x10..0x1F  the caller issues a command, if it is logged in SCRAM has a known
+ * nonce and a known key, so that an input can prove itself. Checked: no credentials before TLS; no
+ * password where SCRAM or a token logs in, nor a weaker proof than before where that counts; one
+ * DONE for a command at most, and only for one that was issued; texts fit for a log and without the
+ * password; once over, always over. What comes line by line means the same when it comes byte by
+ * byte. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,14 +25,34 @@ enum {
     FUZZ_LOGIN = 4,         /* `auth` is login */
     FUZZ_8BIT = 8,          /* user and password want literals */
     FUZZ_NO_HANDSHAKE = 16, /* TLS is never started: no byte may follow */
+    FUZZ_WAY = 5,           /* shift: what is above is one of fuzz_ways */
     FUZZ_TAGS = 8,
     FUZZ_COMMANDS = 64,
     FUZZ_ACT = 1 << 30, /* on the tape, and the byte: else it is a length */
 };
 
+static const struct fuzz_way {
+    enum imap_auth auth; /* AUTO: as FUZZ_LOGIN says */
+    bool token;
+    bool bound;
+    enum imap_proof before;
+    bool verified;
+} fuzz_ways[8] = {
+    {.auth = IMAP_AUTH_AUTO},
+    {.auth = IMAP_AUTH_SCRAM_SHA_256},
+    {.auth = IMAP_AUTH_XOAUTH2, .token = true},
+    {.auth = IMAP_AUTH_OAUTHBEARER, .token = true},
+    {.auth = IMAP_AUTH_AUTO, .token = true},
+    {.auth = IMAP_AUTH_AUTO, .bound = true},
+    {.auth = IMAP_AUTH_AUTO, .before = IMAP_PROOF_BOUND, .verified = true},
+    {.auth = IMAP_AUTH_AUTO, .bound = true, .before = IMAP_PROOF_BOUND, .verified = true},
+};
+
 struct fuzz {
     struct imap_session *session;
-    const char *user, *password;
+    const struct fuzz_way *way;
+    enum imap_auth auth;
+    const char *user, *password, *token;
     bool may_speak; /* credentials may leave */
     bool told;      /* credentials have left */
     bool handshake;
@@ -50,6 +71,16 @@ struct fuzz {
 void random_bytes(void *out, size_t len)
 {
     memset(out, 0x5A, len);
+}
+
+int gsasl_nonce(char *data, size_t datalen);
+
+/* In place of libgsasl's: "MTIzNDU2Nzg5MDEyMzQ1Njc4" in base64. */
+int gsasl_nonce(char *data, size_t datalen)
+{
+    for (size_t i = 0; i < datalen; i++)
+        data[i] = (char)('0' + (i + 1) % 10);
+    return 0;
 }
 
 static void fuzz_check(bool holds)
@@ -72,10 +103,21 @@ static bool fuzz_holds_coded(const struct buf *buf, const char *text)
     return holds;
 }
 
+/* Is the password something that nobody needs? */
+static bool fuzz_keeps_password(const struct fuzz *fuzz)
+{
+    return fuzz->way->token || fuzz->auth == IMAP_AUTH_SCRAM_SHA_256 ||
+           (fuzz->auth == IMAP_AUTH_AUTO && fuzz->way->before);
+}
+
 static void fuzz_check_secrets(const struct fuzz *fuzz, const struct buf *output)
 {
+    if (fuzz_keeps_password(fuzz))
+        fuzz_check(!fuzz_holds(output, fuzz->password) &&
+                   !fuzz_holds_coded(output, fuzz->password) && !fuzz_holds(output, "LOGIN"));
     if (fuzz->may_speak)
         return;
+    fuzz_check(!fuzz_holds(output, fuzz->token) && !fuzz_holds_coded(output, fuzz->token));
     fuzz_check(!fuzz_holds(output, fuzz->user) && !fuzz_holds_coded(output, fuzz->user));
     fuzz_check(!fuzz_holds(output, fuzz->password) && !fuzz_holds_coded(output, fuzz->password));
     fuzz_check(!fuzz_holds(output, "AUTHENTICATE") && !fuzz_holds(output, "LOGIN"));
@@ -133,6 +175,29 @@ static void fuzz_check_done(struct fuzz *fuzz, uint32_t number)
     fuzz_check(false);
 }
 
+/* TLS stands. */
+static void fuzz_bind(const struct fuzz *fuzz)
+{
+    static const struct sasl_binding binding = {4, {1, 2, 3, 4}};
+    if (fuzz->way->bound)
+        imap_session_bind(fuzz->session, &binding);
+}
+
+/* Logged in, in the way that is asked for; what was proven before is proven now. */
+static void fuzz_check_way(const struct fuzz *fuzz)
+{
+    enum imap_proof proof;
+    const char *name = imap_session_mechanism(fuzz->session, &proof);
+    const struct fuzz_way *way = fuzz->way;
+    if (!*name) /* PREAUTH */
+        return;
+    fuzz_check(way->token == (strstr(name, "OAUTH") != NULL));
+    fuzz_check(fuzz->auth != IMAP_AUTH_SCRAM_SHA_256 || !strcmp(name, "SCRAM-SHA-256"));
+    fuzz_check(proof != IMAP_PROOF_BOUND || way->bound);
+    fuzz_check(fuzz->auth != IMAP_AUTH_AUTO || !way->before || proof == IMAP_PROOF_BOUND ||
+               (!way->bound && proof == IMAP_PROOF_SCRAM));
+}
+
 static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
 {
     if (event->type == IMAP_EVENT_DATA)
@@ -146,6 +211,7 @@ static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
         fuzz->hushed = !fuzz->handshake;
         if (fuzz->handshake) {
             fuzz->may_speak = true;
+            fuzz_bind(fuzz);
             imap_session_secured(fuzz->session);
             fuzz_check(imap_session_caps(fuzz->session) == 0);
         }
@@ -156,6 +222,7 @@ static void fuzz_event(struct fuzz *fuzz, const struct imap_event *event)
         break;
     case IMAP_EVENT_READY:
         fuzz_check(!fuzz->ready && fuzz->may_speak);
+        fuzz_check_way(fuzz);
         fuzz->ready = true;
         break;
     case IMAP_EVENT_DONE:
@@ -196,7 +263,8 @@ static void fuzz_feed(struct fuzz *fuzz, const uint8_t *data, size_t len)
     if (got < 0) {
         fuzz->over = true;
         buf_printf(&fuzz->log, "over: %s\n", err.text);
-        fuzz_check(!fuzz->told || fuzz->ready || !strstr(err.text, fuzz->password));
+        fuzz_check(!fuzz->told || fuzz->ready ||
+                   (!strstr(err.text, fuzz->password) && !strstr(err.text, fuzz->token)));
         fuzz_check(imap_session_next(fuzz->session, &event, &err) < 0);
     }
     fuzz_check(imap_session_pending(fuzz->session) == fuzz->issued_count - fuzz->done_count);
@@ -298,21 +366,34 @@ static void fuzz_play(struct fuzz *fuzz, const struct buf *tape)
 static void fuzz_begin(struct fuzz *fuzz, unsigned mode)
 {
     unsigned security = mode & FUZZ_SECURITY;
+    const struct fuzz_way *way = &fuzz_ways[mode >> FUZZ_WAY];
     *fuzz = (struct fuzz){
+        .way = way,
+        .auth = way->auth == IMAP_AUTH_AUTO && !way->token && mode & FUZZ_LOGIN ? IMAP_AUTH_LOGIN
+                                                                                : way->auth,
+        .token = "an.access.token",
         .user = mode & FUZZ_8BIT ? "tr\xC3\xA4p\r\n" : "trapuser",
         .password = mode & FUZZ_8BIT ? "\xE4secret\n" : "se\"cret\\",
         .handshake = !(mode & FUZZ_NO_HANDSHAKE),
     };
     struct imap_session_settings settings = {
         .security = security == 3 ? IMAP_SECURITY_IMPLICIT : (enum imap_security)security,
-        .auth = mode & FUZZ_LOGIN ? IMAP_AUTH_LOGIN : IMAP_AUTH_AUTO,
-        .credentials = {.user = fuzz->user, .password = fuzz->password},
+        .auth = fuzz->auth,
+        .credentials = {.user = fuzz->user,
+                        .password = fuzz->password,
+                        .access_token = way->token ? fuzz->token : NULL,
+                        .host = "mx.example",
+                        .port = 993},
+        .before = way->before,
+        .verified = way->verified,
         .limits = imap_limits_default,
     };
     settings.limits.text_max = 2000;
     settings.limits.skip_max = 4000;
     fuzz->may_speak = settings.security != IMAP_SECURITY_STARTTLS;
     fuzz->session = imap_session_new(&settings);
+    if (settings.security == IMAP_SECURITY_IMPLICIT)
+        fuzz_bind(fuzz);
 }
 
 static void fuzz_end(struct fuzz *fuzz)
