@@ -4,7 +4,8 @@
 
 /* Puts up the fences (fence/fence.h): from now on it may write below the directory of `state`
  * (NULL: nowhere), and read certificates and what names are looked up with. What the kernel lacks
- * is logged, and is no reason not to collect. Before there are threads. */
+ * is logged, and is no reason not to collect. Before there are threads. What nsswitch.conf names
+ * for host names is loaded before, as it could not be afterwards. */
 void collector_fences_up(const char *state);
 
 #endif

@@ -2,12 +2,13 @@
 import os
 import pathlib
 import pwd
+import shutil
 import subprocess
 
 import pytest
 
 from peers.fixtures import hpfeeds, imap, live, spam  # noqa: F401
-from peers.process import program
+from peers.process import BUILD, collector, program
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -65,3 +66,22 @@ def test_no_new_privileges(imap, hpfeeds, live):
     assert pathlib.Path(f"/proc/{run.process.pid}/environ").stat().st_uid == 0
     run.stop()
     assert run.code == 0, run
+
+
+@as_root
+def test_names_are_looked_up_with_what_nsswitch_names(imap, hpfeeds, live, tmp_path, monkeypatch):
+    """A module of its own, too, though nothing can be loaded behind the fences."""
+    switch, modules = tmp_path / "nsswitch.conf", tmp_path / "modules"
+    switch.write_text("passwd: files\nhosts: files missing [NOTFOUND=continue] probe # others\n")
+    modules.mkdir()
+    shutil.copy(BUILD / "tests" / "peers" / "libnss_probe.so.2", modules)
+    enter = ["unshare", "-m", "sh", "-c", f'mount --bind {switch} /etc/nsswitch.conf && exec "$@"', "-"]
+    if subprocess.run([*enter, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace to be had")
+    monkeypatch.setattr("peers.collector.collector", lambda: [*enter, *collector()])
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(modules))
+    server = imap(spam(2))
+    run = live(hpfeeds.feed(), [server.mailbox(host="probe.example")])
+    server.wait_for_idle()
+    run.stop()
+    assert run.code == 0 and run.row("trap") == (2, 2, 0, "ok"), run
