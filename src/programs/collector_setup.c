@@ -175,18 +175,43 @@ static char *setup_state_path(void)
     return NULL;
 }
 
+/* --check remembers nothing, but gives no password to a server that does without it. */
+static int setup_state_check(const char *path, struct state **ret_state, struct err *err)
+{
+    struct state_proofs proofs;
+    if (state_sqlite_read_proofs(path, &proofs, err) < 0)
+        return -1;
+    struct state *state = state_memory_new();
+    for (size_t i = 0; i < proofs.count; i++)
+        state_commit(state,
+                     &(struct state_change){.type = STATE_SET_PROOF,
+                                            .account = proofs.items[i].account,
+                                            .proof = proofs.items[i].proof},
+                     1, NULL);
+    state_proofs_release(&proofs);
+    *ret_state = state;
+    return 0;
+}
+
 int setup_state_open(const struct collector_options *options, struct state **ret_state,
                      char **ret_path, struct err *err)
 {
-    if (options->check || (options->state && !strcmp(options->state, "none"))) {
+    if (options->state && !strcmp(options->state, "none")) {
         *ret_state = state_memory_new();
         *ret_path = NULL;
         return 0;
     }
     char *path = options->state ? mem_strdup(options->state) : setup_state_path();
-    if (!path)
+    if (!path && !options->check)
         return err_set(err, ERR_GIVE_UP,
                        "no place for the state: $HOME is not set; give one with --state");
+    if (options->check) {
+        int result = setup_state_check(path ? path : "", ret_state, err);
+        free(path);
+        if (result == 0)
+            *ret_path = NULL;
+        return result;
+    }
     if (state_sqlite_open(path, ret_state, err) < 0) {
         free(path);
         return -1;

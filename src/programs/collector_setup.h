@@ -34,7 +34,8 @@ int setup_sink_new(const struct conf *conf, struct net_loop *loop, struct tls_st
 /* Appends a text that is equal for feeds that one sink can serve. It holds the secret. */
 void setup_feed_key(const struct conf_feed *feed, struct buf *out);
 
-/* The memory of what was delivered, where the options or the environment say it is. *ret_path is
+/* The memory of what was delivered, where the options or the environment say it is; for --check one
+ * without a file, that knows how accounts logged in. *ret_path is
  * its file, which the caller frees; NULL: it has none. */
 int setup_state_open(const struct collector_options *options, struct state **ret_state,
                      char **ret_path, struct err *err);

@@ -9,7 +9,6 @@
 
 enum {
     DB_APPLICATION_ID = 0x49436F6C, /* "ICol" */
-    DB_BUSY_MS = 10000,             /* as long as a commit waits for another program's writing */
 };
 
 /* Entry N leads from schema N to N + 1; PRAGMA user_version tells where a file is. */
@@ -261,7 +260,7 @@ static int state_db_set_up(sqlite3 *db, struct err *err)
     int64_t schema = 0;
     struct stat wal = {0};
     (void)stat(sqlite3_filename_wal(sqlite3_db_filename(db, "main")), &wal);
-    if (sqlite3_busy_timeout(db, DB_BUSY_MS) != SQLITE_OK)
+    if (sqlite3_busy_timeout(db, STATE_DB_BUSY) != SQLITE_OK)
         return state_db_error(db, err);
     /* Closing would write the WAL into a file that it may not belong to. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, wal.st_size > 0, NULL);

@@ -7,6 +7,10 @@
 
 #include "base/err.h"
 
+enum {
+    STATE_DB_BUSY = 10000, /* ms that is waited for another program's writing */
+};
+
 /* Opens the existing file (an empty one becomes a new database) and brings it to this program's
  * schema. Nothing is written to a file that is not this program's. */
 int state_db_open(const char *path, sqlite3 **ret_db, struct err *err);

@@ -1,11 +1,14 @@
 #include "state/sqlite.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "state/db.h"
 #include "state/folder.h"
@@ -404,24 +407,30 @@ static int state_sqlite_commit(struct state *state, const struct state_change *c
     return result;
 }
 
-static int state_sqlite_load_proofs(struct state *state, struct state_proofs *ret_proofs,
-                                    struct err *err)
+/* The rows of SQL_GET_PROOFS. */
+static int state_sqlite_take_proofs(sqlite3 *db, sqlite3_stmt *stmt,
+                                    struct state_proofs *ret_proofs, struct err *err)
 {
-    struct state_sqlite *sqlite = (struct state_sqlite *)state;
-    sqlite3_stmt *stmt = sqlite->stmts[SQL_GET_PROOFS];
     struct state_proofs proofs = {0};
     int rc, result = 0;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
         state_proofs_set(&proofs, (const char *)sqlite3_column_text(stmt, 0),
                          (unsigned)sqlite3_column_int64(stmt, 1));
     if (rc != SQLITE_DONE)
-        result = state_db_error(sqlite->db, err);
+        result = state_db_error(db, err);
     sqlite3_reset(stmt);
     if (result < 0)
         state_proofs_release(&proofs);
     else
         *ret_proofs = proofs;
     return result;
+}
+
+static int state_sqlite_load_proofs(struct state *state, struct state_proofs *ret_proofs,
+                                    struct err *err)
+{
+    struct state_sqlite *sqlite = (struct state_sqlite *)state;
+    return state_sqlite_take_proofs(sqlite->db, sqlite->stmts[SQL_GET_PROOFS], ret_proofs, err);
 }
 
 static int state_sqlite_prune_old(struct state *state, int64_t id, size_t keep, struct err *err)
@@ -499,6 +508,53 @@ int state_sqlite_open(const char *path, struct state **ret_state, struct err *er
     sqlite->lost = used && empty;
     *ret_state = &sqlite->state;
     return 0;
+}
+
+/* A URI of it (sqlite.org/uri.html). Where there is no WAL nobody is at it, and it is taken as a
+ * file that does not change: else reading alone would leave a WAL there, of whoever reads. */
+static char *state_sqlite_uri(const char *path)
+{
+    struct buf uri = {0};
+    char *wal = mem_printf("%s-wal", path), *text;
+    buf_add_str(&uri, *path == '/' ? "file://" : "file:");
+    for (const char *at = path; *at; at++)
+        if (strchr("%?#", *at))
+            buf_printf(&uri, "%%%02x", (unsigned char)*at);
+        else
+            buf_add_byte(&uri, (uint8_t)*at);
+    if (access(wal, F_OK) < 0)
+        buf_add_str(&uri, "?immutable=1");
+    free(wal);
+    text = mem_strdup(buf_cstr(&uri));
+    buf_release(&uri);
+    return text;
+}
+
+int state_sqlite_read_proofs(const char *path, struct state_proofs *ret_proofs, struct err *err)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    struct state_proofs none = {0};
+    struct stat info;
+    int result = 0;
+    if (stat(path, &info) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        *ret_proofs = none;
+        return 0;
+    }
+    char *uri = state_sqlite_uri(path);
+    if (sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK ||
+        sqlite3_busy_timeout(db, STATE_DB_BUSY) != SQLITE_OK)
+        result = state_db_error(db, err);
+    else if (sqlite3_prepare_v2(db, state_sqlite_sql[SQL_GET_PROOFS], -1, &stmt, NULL) == SQLITE_OK)
+        result = state_sqlite_take_proofs(db, stmt, ret_proofs, err);
+    else if (sqlite3_errcode(db) == SQLITE_ERROR) /* no such table: an older schema, or empty */
+        *ret_proofs = none;
+    else
+        result = state_db_error(db, err);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    free(uri);
+    return result;
 }
 
 bool state_sqlite_lost(const struct state *state)

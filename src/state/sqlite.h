@@ -10,6 +10,9 @@
  * program's database, a corrupt file, no permission, and never starts such a file over. The whole
  * file is checked when a WAL was left beside it. */
 int state_sqlite_open(const char *path, struct state **ret_state, struct err *err);
+/* What state_load_proofs() gives, of a file that may be in use, and of which nothing is changed;
+ * none when it is not there, or older than proofs are. Release it with state_proofs_release(). */
+int state_sqlite_read_proofs(const char *path, struct state_proofs *ret_proofs, struct err *err);
 /* Was there a state at this place before, of which nothing was left when this one was opened (no
  * file, or an empty one)? The caller should say so: all that it knew is unknown now. */
 bool state_sqlite_lost(const struct state *state);

@@ -398,6 +398,11 @@ def test_binding_that_the_server_has_lost(imap, hpfeeds, run, certs):
         server.capabilities = offered
         server.context.minimum_version = server.context.maximum_version = ssl.TLSVersion[version]
         trust = {"tls_ca": str(certs.ca)} if verified else {"tls_verify": False}
+        if not well:  # --check is as careful
+            server.forget()
+            result = run(hpfeeds.feed(), [server.mailbox(**trust)], "--check")
+            assert result.code == 1 and words in result.err + result.out, result
+            assert not server.logins() and not server.saw_secret(), (version, offered)
         server.forget()
         result = run(hpfeeds.feed(), [server.mailbox(**trust)], "--log-level", "debug")
         assert words in result.err and result.code == (0 if well else 1), (version, offered, result)

@@ -413,6 +413,44 @@ static void test_older_schema(void **state)
     state_free(opened);
 }
 
+/* What --check asks for, without a lock, and without a trace. */
+static void test_read_proofs(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct state_proofs proofs = {0};
+    struct err err;
+    assert_int_equal(state_sqlite_read_proofs(scratch->path, &proofs, &err), 0);
+    assert_int_equal(proofs.count, 0); /* there is no file, and none is made */
+    assert_int_equal(access(scratch->path, F_OK), -1);
+
+    char *wal = mem_printf("%s-wal", scratch->path);
+    struct state *opened = open_state(scratch->path);
+    struct state_change change = {.type = STATE_SET_PROOF, .account = "trap", .proof = 2};
+    assert_int_equal(state_commit(opened, &change, 1, NULL), 0);
+    for (int closed = 0; closed < 2; closed++) { /* while it is in use, and when it is not */
+        assert_int_equal(state_sqlite_read_proofs(scratch->path, &proofs, &err), 0);
+        assert_int_equal(proofs.count, 1);
+        assert_int_equal(state_proofs_get(&proofs, "trap"), 2);
+        state_proofs_release(&proofs);
+        state_free(opened);
+        opened = NULL;
+        assert_int_equal(access(wal, F_OK), -1);
+    }
+    free(wal);
+
+    open_sql(scratch->path, "DROP TABLE proof; PRAGMA user_version = 1");
+    assert_int_equal(state_sqlite_read_proofs(scratch->path, &proofs, &err), 0);
+    assert_int_equal(proofs.count, 0);
+
+    FILE *file = fopen(scratch->path, "w");
+    fputs("this is no database, as anybody can see; it is long enough to be one, though: "
+          "a header has a hundred bytes",
+          file);
+    fclose(file);
+    assert_int_equal(state_sqlite_read_proofs(scratch->path, &proofs, &err), -1);
+    assert_non_null(strstr(err.text, "not a database"));
+}
+
 static void test_lost_tables(void **state)
 {
     static const char *const tables[] = {"DROP TABLE folder", "DROP TABLE mail", "DROP TABLE old",
@@ -688,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_strange_databases),
         cmocka_unit_test(test_newer_schema_in_the_wal),
         cmocka_unit_test(test_older_schema),
+        cmocka_unit_test(test_read_proofs),
         cmocka_unit_test(test_lost_tables),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_truncated),
