@@ -1,223 +1,126 @@
 #include "programs/collector_clerk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "conf/place.h"
+#include "programs/collector_desk.h"
 
-enum clerk_request {
-    CLERK_LOAD = 'L',
-    CLERK_CANCEL = 'X',
+enum {
+    CLERK_TICK = 50, /* ms between looks whether a deed is cancelled */
 };
 
 struct clerk {
-    const struct collector_options *options;
-    struct conf_place place; /* at the same address in all of these processes */
-    int fd;                  /* the collector's end, or the clerk's */
-    pid_t pid;
+    struct desk_settings ends; /* the lines are the collector's ends of them */
+    pid_t pid;                 /* 0: it has ended */
 };
 
-/* What goes before the `used` bytes of the place; the problems come behind them. */
-struct clerk_answer {
-    struct conf *conf; /* in the place; NULL: there are errors */
-    size_t used;
-    size_t problems;
-    size_t errors;
-};
+/* --- its life ----------------------------------------------------------------------------------
+ */
 
-struct clerk_problem {
-    bool warning;
-    size_t len;
-};
-
-static atomic_bool clerk_cancelled; /* of the child that loads */
-
-static int clerk_send(int fd, const void *data, size_t len)
+static void clerk_close(struct desk_settings *ends)
 {
-    const char *at = data;
-    while (len) {
-        ssize_t sent = send(fd, at, len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0)
-            return -1;
-        at += sent;
-        len -= (size_t)sent;
-    }
+    if (ends->load >= 0)
+        close(ends->load);
+    for (size_t i = 0; i < DESK_LANES; i++)
+        if (ends->lanes[i] >= 0)
+            close(ends->lanes[i]);
+}
+
+static int clerk_pair(int type, int *ret_own, int *ret_other)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0)
+        return -1;
+    *ret_own = ends[0];
+    *ret_other = ends[1];
     return 0;
 }
 
-static int clerk_receive(int fd, void *data, size_t len)
+/* Packets on the lanes: what is said there has a length that nobody can lie about. */
+static int clerk_connect(struct desk_settings *own, struct desk_settings *other)
 {
-    char *at = data;
-    while (len) {
-        ssize_t got = read(fd, at, len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
+    own->load = other->load = -1;
+    for (size_t i = 0; i < DESK_LANES; i++)
+        own->lanes[i] = other->lanes[i] = -1;
+    if (conf_place_reserve(&own->place) < 0 || clerk_pair(SOCK_STREAM, &own->load, &other->load))
+        return -1;
+    other->place = own->place;
+    for (size_t i = 0; i < DESK_LANES; i++)
+        if (clerk_pair(SOCK_SEQPACKET, &own->lanes[i], &other->lanes[i]))
             return -1;
-        at += got;
-        len -= (size_t)got;
-    }
     return 0;
 }
 
-static int clerk_send_problems(int fd, const struct conf_problems *problems)
-{
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct conf_problem *problem = &problems->items[i];
-        struct clerk_problem head = {.warning = problem->warning, .len = strlen(problem->text)};
-        if (clerk_send(fd, &head, sizeof head) || clerk_send(fd, problem->text, head.len))
-            return -1;
-    }
-    return 0;
-}
-
-/* The child that loads. */
-static int clerk_work(struct clerk *clerk)
-{
-    const struct collector_options *options = clerk->options;
-    struct clerk_answer answer = {0};
-    struct conf_problems problems;
-    conf_load_into(&clerk->place, options->feed_config, options->mailbox_config,
-                   options->delete_after, &clerk_cancelled, &answer.conf, &problems);
-    answer.used = clerk->place.used;
-    answer.problems = problems.count;
-    answer.errors = problems.errors;
-    int result = 0;
-    if (clerk_send(clerk->fd, &answer, sizeof answer) ||
-        clerk_send(clerk->fd, clerk->place.base, answer.used) ||
-        clerk_send_problems(clerk->fd, &problems))
-        result = 1;
-    conf_problems_release(&problems);
-    return result;
-}
-
-static void clerk_on_cancel(int number)
-{
-    (void)number;
-    atomic_store(&clerk_cancelled, true);
-}
-
-/* Until the child has ended; it has, when nobody holds the other end of the pipe any more. The next
- * request waits; a cancellation, or the collector's end, ends the child. */
-static void clerk_watch(const struct clerk *clerk, pid_t child, int ended)
-{
-    struct pollfd looks[2] = {{.fd = ended}, {.fd = clerk->fd, .events = POLLIN}};
-    while (!(looks[0].revents & POLLHUP)) {
-        char request;
-        if (poll(looks, 2, -1) < 0 || !looks[1].revents)
-            continue;
-        ssize_t got = recv(clerk->fd, &request, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (got == 1 && request == CLERK_CANCEL)
-            (void)recv(clerk->fd, &request, 1, MSG_DONTWAIT);
-        if (got == 0 || (got == 1 && request == CLERK_CANCEL))
-            kill(child, SIGUSR1);
-        looks[1].fd = -1;
-    }
-}
-
-/* In place of the child: it is asked again when there is more of what is missing. */
-static int clerk_refuse(const struct clerk *clerk, int error)
-{
-    struct clerk_answer answer = {.problems = 1, .errors = 1};
-    struct conf_problem problem = {
-        .text = mem_printf("no process to read the configuration: %s", err_errno_text(error))};
-    const struct conf_problems problems = {.items = &problem, .count = 1, .errors = 1};
-    int result = clerk_send(clerk->fd, &answer, sizeof answer);
-    if (result == 0)
-        result = clerk_send_problems(clerk->fd, &problems);
-    free(problem.text);
-    return result;
-}
-
-/* Returns -1 when the collector cannot be answered any more. */
-static int clerk_serve(struct clerk *clerk)
-{
-    int pipe_ends[2], status;
-    if (pipe2(pipe_ends, O_CLOEXEC) < 0)
-        return clerk_refuse(clerk, errno);
-    signal(SIGUSR1, clerk_on_cancel);
-    pid_t child = fork();
-    int error = errno;
-    if (child == 0) {
-        close(pipe_ends[0]);
-        _exit(clerk_work(clerk));
-    }
-    close(pipe_ends[1]);
-    if (child > 0)
-        clerk_watch(clerk, child, pipe_ends[0]);
-    close(pipe_ends[0]);
-    if (child < 0)
-        return clerk_refuse(clerk, error);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return status ? -1 : 0;
-}
-
-/* The clerk. Signals are for the collector, and it ends with that. */
-static _Noreturn void clerk_run(struct clerk *clerk)
-{
-    char request;
-    prctl(PR_SET_NAME, "collector-clerk");
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    while (clerk_receive(clerk->fd, &request, 1) == 0)
-        if (request == CLERK_LOAD && clerk_serve(clerk) < 0)
-            break;
-    _exit(0);
-}
-
-int clerk_start(const struct collector_options *options, struct clerk **ret_clerk, struct err *err)
+int clerk_start(const struct collector_options *options, const char *directory,
+                struct clerk **ret_clerk, struct err *err)
 {
     struct clerk *clerk = mem_new(struct clerk);
-    int ends[2];
-    clerk->options = options;
-    if (conf_place_reserve(&clerk->place) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        err_set(err, ERR_GIVE_UP, "no room for the configuration: %s", err_errno_text(errno));
-        conf_place_release(&clerk->place);
-        free(clerk);
-        return -1;
+    struct desk_settings desk = {.options = options, .directory = directory};
+    const char *what = "no room for the configuration";
+    int result = clerk_connect(&clerk->ends, &desk);
+    if (result == 0) {
+        what = "no process to read the configuration";
+        clerk->pid = fork();
+        result = clerk->pid < 0 ? -1 : 0;
     }
-    clerk->pid = fork();
-    clerk->fd = ends[clerk->pid ? 0 : 1];
-    close(ends[clerk->pid ? 1 : 0]);
-    if (clerk->pid == 0)
-        clerk_run(clerk);
-    if (clerk->pid < 0) {
-        err_set(err, ERR_GIVE_UP, "no process to read the configuration: %s",
-                err_errno_text(errno));
+    if (result == 0 && clerk->pid == 0) {
+        clerk_close(&clerk->ends);
+        desk_run(&desk);
+    }
+    int error = errno;
+    clerk_close(&desk);
+    if (result < 0) {
+        clerk->pid = 0;
         clerk_stop(clerk);
-        return -1;
+        return err_set(err, ERR_GIVE_UP, "%s: %s", what, err_errno_text(error));
     }
     *ret_clerk = clerk;
     return 0;
 }
 
-static int clerk_receive_problems(int fd, const struct clerk_answer *answer,
+bool clerk_gone(struct clerk *clerk)
+{
+    if (clerk->pid > 0 && waitpid(clerk->pid, NULL, WNOHANG) == clerk->pid) {
+        clerk->pid = 0;
+        return true;
+    }
+    return false;
+}
+
+void clerk_stop(struct clerk *clerk)
+{
+    if (!clerk)
+        return;
+    clerk_close(&clerk->ends);
+    if (clerk->pid > 0)
+        while (waitpid(clerk->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    conf_place_release(&clerk->ends.place);
+    free(clerk);
+}
+
+/* --- loading -----------------------------------------------------------------------------------
+ */
+
+static int clerk_receive_problems(int fd, const struct desk_loaded *answer,
                                   struct conf_problems *problems)
 {
     problems->items = mem_realloc_array(NULL, answer->problems, sizeof *problems->items);
     while (problems->count < answer->problems) {
-        struct clerk_problem head;
-        if (clerk_receive(fd, &head, sizeof head))
+        struct desk_problem head;
+        if (desk_receive(fd, &head, sizeof head))
             return -1;
         char *text = mem_alloc(head.len + 1);
         problems->items[problems->count++] =
             (struct conf_problem){.warning = head.warning, .text = text};
         text[0] = '\0';
-        if (clerk_receive(fd, text, head.len))
+        if (desk_receive(fd, text, head.len))
             return -1;
         text[head.len] = '\0';
     }
@@ -225,21 +128,27 @@ static int clerk_receive_problems(int fd, const struct clerk_answer *answer,
     return 0;
 }
 
-static int clerk_receive_answer(struct clerk *clerk, struct clerk_answer *answer,
+static int clerk_say(const struct clerk *clerk, enum desk_request request)
+{
+    char byte = (char)request;
+    return desk_send(clerk->ends.load, &byte, 1);
+}
+
+static int clerk_receive_answer(struct clerk *clerk, struct desk_loaded *answer,
                                 struct conf_problems *problems)
 {
-    char request = CLERK_LOAD;
-    if (clerk_send(clerk->fd, &request, 1) || clerk_receive(clerk->fd, answer, sizeof *answer))
+    int fd = clerk->ends.load;
+    if (clerk_say(clerk, DESK_LOAD) || desk_receive(fd, answer, sizeof *answer))
         return -1;
     if (answer->used &&
-        clerk_receive(clerk->fd, conf_place_cut(&clerk->place, answer->used, 1), answer->used))
+        desk_receive(fd, conf_place_cut(&clerk->ends.place, answer->used, 1), answer->used))
         return -1;
-    return clerk_receive_problems(clerk->fd, answer, problems);
+    return clerk_receive_problems(fd, answer, problems);
 }
 
 int clerk_load(struct clerk *clerk, struct conf **ret_conf, struct conf_problems *ret_problems)
 {
-    struct clerk_answer answer;
+    struct desk_loaded answer;
     *ret_problems = (struct conf_problems){0};
     if (clerk_receive_answer(clerk, &answer, ret_problems)) {
         clerk_forget(clerk);
@@ -256,26 +165,81 @@ int clerk_load(struct clerk *clerk, struct conf **ret_conf, struct conf_problems
     return 0;
 }
 
+void clerk_taken(struct clerk *clerk)
+{
+    (void)clerk_say(clerk, DESK_TAKEN);
+}
+
 void clerk_cancel(struct clerk *clerk)
 {
-    char request = CLERK_CANCEL;
-    (void)clerk_send(clerk->fd, &request, 1);
+    (void)clerk_say(clerk, DESK_CANCEL);
 }
 
 void clerk_forget(struct clerk *clerk)
 {
     if (clerk)
-        conf_place_clear(&clerk->place);
+        conf_place_clear(&clerk->ends.place);
 }
 
-void clerk_stop(struct clerk *clerk)
+/* --- deeds -------------------------------------------------------------------------------------
+ */
+
+static int clerk_ask(int lane, const struct token_deed *deed)
 {
-    if (!clerk)
-        return;
-    close(clerk->fd);
-    if (clerk->pid > 0)
-        while (waitpid(clerk->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    conf_place_release(&clerk->place);
-    free(clerk);
+    struct desk_deed packet = {.kind = (uint8_t)deed->kind};
+    size_t len = deed->token ? strnlen(deed->token, sizeof packet.token) : 0;
+    memcpy(packet.key, deed->key, sizeof packet.key);
+    if (len)
+        memcpy(packet.token, deed->token, len);
+    int result = desk_send(lane, &packet, offsetof(struct desk_deed, token) + len);
+    mem_wipe(&packet, sizeof packet);
+    return result;
+}
+
+/* Returns the length of the answer; 0 or less: there is nobody any more. */
+static ssize_t clerk_await(int lane, const struct token_deed *deed, struct desk_done *answer)
+{
+    struct pollfd look = {.fd = lane, .events = POLLIN};
+    bool told = false;
+    while (poll(&look, 1, CLERK_TICK) <= 0) {
+        const char cancel = DESK_CANCEL;
+        if (!told && deed->cancelled && atomic_load(deed->cancelled)) {
+            (void)desk_send(lane, &cancel, 1);
+            told = true;
+        }
+    }
+    ssize_t got;
+    do
+        got = recv(lane, answer, sizeof *answer, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static int clerk_act(void *ctx, const struct token_deed *deed, char **ret_token, struct err *err)
+{
+    const size_t before = offsetof(struct desk_done, token);
+    const struct clerk *clerk = ctx;
+    int lane = clerk->ends.lanes[deed->slot];
+    struct desk_done answer;
+    int result = 0;
+    ssize_t got = clerk_ask(lane, deed) ? -1 : clerk_await(lane, deed, &answer);
+    if (got < (ssize_t)before) {
+        return err_set(err, ERR_GIVE_UP,
+                       "the process that runs token_command and keeps refresh tokens "
+                       "(collector-clerk) is gone: restart");
+    }
+    if (!answer.done) {
+        *err = answer.err;
+        result = -1;
+    } else {
+        size_t len = (size_t)got - before;
+        *ret_token = len ? mem_strndup(answer.token, len) : NULL;
+    }
+    mem_wipe(&answer, sizeof answer);
+    return result;
+}
+
+struct token_doer clerk_doer(struct clerk *clerk)
+{
+    return (struct token_doer){.act = clerk_act, .ctx = clerk};
 }

@@ -25,6 +25,7 @@ enum {
 struct live {
     struct net_loop *loop;
     const struct collector_options *options;
+    struct clerk *clerk;
     struct collector *collector;
     struct tls_store *store;
     struct tokens *tokens;
@@ -133,6 +134,7 @@ static int live_apply(struct live *live, const struct conf *conf, struct err *er
     collector_set_accounts(live->collector, accounts, conf->mailbox_count);
     setup_accounts_free(accounts, conf->mailbox_count);
     tokens_sweep(live->tokens);
+    clerk_taken(live->clerk);
     tls_store_settle(store);
     tls_store_free(live->store);
     live->store = store;
@@ -183,6 +185,7 @@ struct live *live_new(struct net_loop *loop, const struct collector_options *opt
     struct live *live = mem_new(struct live);
     live->loop = loop;
     live->options = options;
+    live->clerk = clerk;
     live->collector = collector;
     live->store = moved_store;
     live->tokens = tokens;

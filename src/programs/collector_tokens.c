@@ -13,12 +13,11 @@
 #include "token/source.h"
 
 enum {
-    TOKENS_DIGEST = 32,
-    TOKENS_NAME = 16 /* bytes of it that name a file */
+    TOKENS_NAME = 16 /* bytes of a digest that name a file */
 };
 
 struct tokens_entry {
-    uint8_t digest[TOKENS_DIGEST]; /* of its settings, secrets among them */
+    uint8_t key[TOKEN_KEY];
     struct token_keeper *keeper;
     unsigned round; /* in which it was last got */
 };
@@ -26,6 +25,7 @@ struct tokens_entry {
 struct tokens {
     struct net_loop *loop;
     char *directory;
+    struct token_doer doer;
     struct net_http *http; /* NULL until somebody needs it, as … */
     struct token_workers *workers;
     void *tree; /* of entries: tsearch(3) */
@@ -41,7 +41,7 @@ static void tokens_add_text(struct buf *out, const char *text)
 }
 
 /* Of texts that are wiped. */
-static void tokens_digest(struct buf *of, uint8_t digest[TOKENS_DIGEST])
+static void tokens_digest(struct buf *of, uint8_t digest[TOKEN_KEY])
 {
     if (!EVP_Q_digest(NULL, "SHA256", NULL, of->data, of->len, digest, NULL))
         abort();
@@ -53,7 +53,7 @@ char *tokens_file(const struct conf_mailbox *mailbox, const char *directory)
 {
     const struct conf_oauth2 *oauth2 = mailbox->oauth2;
     struct buf of = {0}, path = {0};
-    uint8_t digest[TOKENS_DIGEST];
+    uint8_t digest[TOKEN_KEY];
     if (oauth2->refresh_token_file)
         return mem_strdup(oauth2->refresh_token_file);
     if (!directory)
@@ -72,10 +72,12 @@ char *tokens_file(const struct conf_mailbox *mailbox, const char *directory)
     return name;
 }
 
-static void tokens_key(const struct conf_oauth2 *oauth2, const char *file,
-                       uint8_t digest[TOKENS_DIGEST])
+char *tokens_key(const struct conf_mailbox *mailbox, const char *directory,
+                 uint8_t ret_key[TOKEN_KEY])
 {
+    const struct conf_oauth2 *oauth2 = mailbox->oauth2;
     struct buf of = {0};
+    char *file = oauth2->command ? NULL : tokens_file(mailbox, directory);
     buf_reserve_exact(&of, 128 << 10);
     buf_printf(&of, "%zu:", oauth2->command_len);
     buf_add(&of, oauth2->command, oauth2->command_len);
@@ -88,7 +90,8 @@ static void tokens_key(const struct conf_oauth2 *oauth2, const char *file,
     tokens_add_text(&of, oauth2->refresh_token);
     tokens_add_text(&of, oauth2->ca_pem ? oauth2->ca_pem->text : NULL);
     tokens_add_text(&of, file);
-    tokens_digest(&of, digest);
+    tokens_digest(&of, ret_key);
+    return file;
 }
 
 static void tokens_troubled(const char *label, const struct err *err)
@@ -98,14 +101,13 @@ static void tokens_troubled(const char *label, const struct err *err)
 }
 
 static struct token_keeper *tokens_make(struct tokens *tokens, const struct conf_mailbox *mailbox,
-                                        const char *file)
+                                        const uint8_t key[TOKEN_KEY], bool has_file)
 {
     const struct conf_oauth2 *oauth2 = mailbox->oauth2;
     if (!tokens->workers)
-        tokens->workers = token_workers_new(tokens->loop);
+        tokens->workers = token_workers_new(tokens->loop, &tokens->doer);
     if (oauth2->command)
-        return token_command_new(tokens->workers, tokens->loop, oauth2->command,
-                                 oauth2->command_len, oauth2->directory);
+        return token_command_new(tokens->workers, tokens->loop, key);
     if (!tokens->http) {
         oauth_setup();
         tokens->http = net_http_new(tokens->loop);
@@ -120,15 +122,15 @@ static struct token_keeper *tokens_make(struct tokens *tokens, const struct conf
                                   .scope = oauth2->scope,
                                   .refresh_token = oauth2->refresh_token,
                                   .can_authorize = oauth2->device_url,
-                                  .file = file,
+                                  .key = has_file ? key : NULL,
                               },
                               tokens_troubled);
 }
 
 static int tokens_compare(const void *a, const void *b)
 {
-    return memcmp(((const struct tokens_entry *)a)->digest,
-                  ((const struct tokens_entry *)b)->digest, TOKENS_DIGEST);
+    return memcmp(((const struct tokens_entry *)a)->key, ((const struct tokens_entry *)b)->key,
+                  TOKEN_KEY);
 }
 
 struct token_keeper *tokens_get(struct tokens *tokens, const struct conf_mailbox *mailbox)
@@ -136,14 +138,13 @@ struct token_keeper *tokens_get(struct tokens *tokens, const struct conf_mailbox
     struct tokens_entry wanted;
     if (!mailbox->oauth2)
         return NULL;
-    char *file = mailbox->oauth2->command ? NULL : tokens_file(mailbox, tokens->directory);
-    tokens_key(mailbox->oauth2, file, wanted.digest);
+    char *file = tokens_key(mailbox, tokens->directory, wanted.key);
     struct tokens_entry **found = tfind(&wanted, &tokens->tree, tokens_compare);
     struct tokens_entry *entry = found ? *found : NULL;
     if (!entry) {
         entry = mem_new(struct tokens_entry);
-        memcpy(entry->digest, wanted.digest, sizeof entry->digest);
-        entry->keeper = tokens_make(tokens, mailbox, file);
+        memcpy(entry->key, wanted.key, sizeof entry->key);
+        entry->keeper = tokens_make(tokens, mailbox, entry->key, file);
         if (!tsearch(entry, &tokens->tree, tokens_compare))
             abort();
     }
@@ -183,11 +184,13 @@ void tokens_sweep(struct tokens *tokens)
     tokens->round++;
 }
 
-struct tokens *tokens_new(struct net_loop *loop, const char *directory)
+struct tokens *tokens_new(struct net_loop *loop, const char *directory,
+                          const struct token_doer *doer)
 {
     struct tokens *tokens = mem_new(struct tokens);
     tokens->loop = loop;
     tokens->directory = mem_strdup(directory);
+    tokens->doer = *doer;
     return tokens;
 }
 

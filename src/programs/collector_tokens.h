@@ -4,14 +4,16 @@
 #define PROGRAMS_COLLECTOR_TOKENS_H
 
 #include "conf/conf.h"
+#include "token/deed.h"
 #include "token/keeper.h"
 
 struct net_loop;
 struct tokens;
 
 /* `directory`: where refresh tokens are kept that have no file of their own; copied; NULL: nowhere.
- */
-struct tokens *tokens_new(struct net_loop *loop, const char *directory);
+ * `doer` knows the means of an account by tokens_key(), and outlives it. */
+struct tokens *tokens_new(struct net_loop *loop, const char *directory,
+                          const struct token_doer *doer);
 /* After all that was got from it was given back. NULL does nothing. */
 void tokens_free(struct tokens *tokens);
 /* A reference of the caller's own; NULL: a password logs in. An old failure of it is forgotten. */
@@ -19,6 +21,10 @@ struct token_keeper *tokens_get(struct tokens *tokens, const struct conf_mailbox
 /* What was not got since the last call is not wanted any more. */
 void tokens_sweep(struct tokens *tokens);
 
+/* What tells the settings of this mailbox's `oauth2` from any others, secrets among them, and
+ * returns tokens_file() with it; NULL where a command gives the token. */
+char *tokens_key(const struct conf_mailbox *mailbox, const char *directory,
+                 uint8_t ret_key[TOKEN_KEY]);
 /* Where the refresh token of this mailbox is kept; NULL: nowhere. The caller frees it. A token that
  * is written in the configuration has a place of its own there, so that another one counts at
  * once. */

@@ -31,6 +31,7 @@ enum {
 
 struct program {
     struct collector_options options;
+    char *tokens_directory; /* where refresh tokens are kept; NULL: nowhere */
     struct clerk *clerk;
     struct conf *conf; /* NULL once the rooms have what they need */
     struct net_loop *loop;
@@ -42,6 +43,7 @@ struct program {
     struct live *live; /* NULL without -c */
     struct net_signal *term;
     struct net_signal *interrupt;
+    struct net_signal *child;
     struct net_timer *progress;
     msec_t started;
     bool terminal; /* progress is shown as one line that is written over */
@@ -104,6 +106,15 @@ static void program_stop(void *ctx)
         net_loop_stop(program->loop);
     else
         collector_stop(program->collector);
+}
+
+static void program_child(void *ctx)
+{
+    struct program *program = ctx;
+    if (clerk_gone(program->clerk))
+        log_error(NULL,
+                  "the process that reads the configuration and gets tokens (collector-clerk) is "
+                  "gone: collecting goes on; restart to reload, and for mailboxes with oauth2");
 }
 
 static void program_maybe_end(struct program *program)
@@ -178,6 +189,7 @@ static int program_make_collector(struct program *program, struct err *err)
     setup_accounts_free(accounts, conf->mailbox_count);
     setup_settings_release(&settings);
     tokens_sweep(program->tokens);
+    clerk_taken(program->clerk);
     return 0;
 }
 
@@ -204,6 +216,7 @@ static void program_run(struct program *program)
 {
     program->term = net_signal_new(program->loop, SIGTERM, program_stop, program);
     program->interrupt = net_signal_new(program->loop, SIGINT, program_stop, program);
+    program->child = net_signal_new(program->loop, SIGCHLD, program_child, program);
     program->progress = net_timer_new(program->loop, program_progress, program);
     program->broker_patience = net_timer_new(program->loop, program_broker_silent, program);
     program->started = net_loop_now(program->loop);
@@ -268,6 +281,7 @@ static void program_release(struct program *program)
     if (program->term) {
         net_signal_free(program->term);
         net_signal_free(program->interrupt);
+        net_signal_free(program->child);
         net_timer_free(program->progress);
         net_timer_free(program->broker_patience);
     }
@@ -275,6 +289,7 @@ static void program_release(struct program *program)
     tokens_free(program->tokens);
     net_loop_free(program->loop);
     clerk_stop(program->clerk);
+    free(program->tokens_directory);
 }
 
 /* Who it is, and what it may not become. */
@@ -286,28 +301,10 @@ static int program_settle(struct program *program, struct err *err)
     signal(SIGXFSZ, SIG_IGN); /* a state that may not grow is an error like others */
     if (program->options.continuous)
         program_hold_hangup(true);
-    return clerk_start(&program->options, &program->clerk, err) < 0 ? EXIT_SOME_FAILED : EX_OK;
-}
-
-static struct tokens *program_make_tokens(const struct program *program)
-{
-    char *directory = setup_token_directory(&program->options);
-    struct tokens *tokens = tokens_new(program->loop, directory);
-    free(directory);
-    return tokens;
-}
-
-/* What the fences would not let it do, or NULL. */
-static const char *program_reaches_out(const struct conf *conf)
-{
-    for (size_t i = 0; i < conf->mailbox_count; i++) {
-        const struct conf_oauth2 *oauth2 = conf->mailboxes[i].oauth2;
-        if (oauth2 && oauth2->command)
-            return "a token_command has to be run";
-        if (oauth2 && oauth2->refresh_token_file)
-            return "a refresh_token_file has to be written";
-    }
-    return NULL;
+    program->tokens_directory = setup_token_directory(&program->options);
+    return clerk_start(&program->options, program->tokens_directory, &program->clerk, err) < 0
+               ? EXIT_SOME_FAILED
+               : EX_OK;
 }
 
 /* The memory; then the fences, as all files are open and there is no thread yet. */
@@ -316,10 +313,7 @@ static int program_open_state(struct program *program, struct err *err)
     char *path;
     if (setup_state_open(&program->options, &program->state, &path, err) < 0)
         return -1;
-    const char *reaches_out = program_reaches_out(program->conf);
-    if (!program->options.no_sandbox && reaches_out)
-        log_warning(NULL, "no fences (docs/security.md): %s", reaches_out);
-    else if (!program->options.no_sandbox)
+    if (!program->options.no_sandbox)
         collector_fences_up(path);
     free(path);
     return 0;
@@ -333,7 +327,8 @@ static int program_prepare(struct program *program, struct err *err)
     program->loop = net_loop_new();
     net_loop_set_rest(program->loop, PROGRAM_REST);
     program->tls = tls_store_new(NULL);
-    program->tokens = program_make_tokens(program);
+    const struct token_doer doer = clerk_doer(program->clerk);
+    program->tokens = tokens_new(program->loop, program->tokens_directory, &doer);
     if (setup_sink_new(program->conf, program->loop, program->tls, &program->sink, err) < 0)
         return EX_CONFIG;
     if (program_open_state(program, err) < 0)
@@ -343,10 +338,10 @@ static int program_prepare(struct program *program, struct err *err)
 
 static int program_authorize(struct program *program)
 {
-    char *directory = setup_token_directory(&program->options);
-    int result = authorize_run(program->conf, program->options.authorize, directory);
-    free(directory);
+    int result =
+        authorize_run(program->conf, program->options.authorize, program->tokens_directory);
     clerk_stop(program->clerk);
+    free(program->tokens_directory);
     return result;
 }
 
@@ -361,10 +356,12 @@ int main(int argc, char **argv)
     result = program_settle(&program, &err);
     if (result != EX_OK) {
         fprintf(stderr, "imap-collector: %s\n", err.text);
+        free(program.tokens_directory);
         return result;
     }
     if (program_load(&program) < 0) {
         clerk_stop(program.clerk);
+        free(program.tokens_directory);
         return EX_CONFIG;
     }
     if (program.options.authorize)

@@ -13,23 +13,22 @@
 #include "net/http.h"
 #include "oauth/oauth.h"
 #include "token/source.h"
-#include "token/store.h"
 #include "token/workers.h"
 
 enum {
     ENDPOINT_DEADLINE = 20 * 1000
 };
 
-struct store_job;
-
 struct token_endpoint {
     struct net_http *http;
     struct token_workers *workers;
     struct token_keeper *keeper; /* who asks */
     void (*troubled)(const char *label, const struct err *err);
-    char *label, *url, *host, *ca, *id, *secret, *scope, *refresh, *file;
+    char *label, *url, *host, *ca, *id, *secret, *scope, *refresh;
+    uint8_t key[TOKEN_KEY];
+    bool has_file;
     bool can_authorize;
-    struct store_job *job;      /* READING, WRITING */
+    struct token_job *job;      /* READING, WRITING */
     struct net_http_call *call; /* ASKING */
     char *used;                 /* the refresh token that was sent */
     char *unsaved;              /* newer than what is stored; NULL: none */
@@ -38,59 +37,8 @@ struct token_endpoint {
     struct oauth_token token;   /* WRITING: what waits for that */
 };
 
-struct store_job {
-    struct token_job job;
-    struct token_endpoint *owner; /* only looked at on the loop; see job.cancelled */
-    char *path;
-    char *token; /* read, or to be written */
-    bool write;
-    int result;
-    struct err err;
-};
-
 static void endpoint_ask(struct token_endpoint *source, const char *refresh);
-static void endpoint_stored(struct token_endpoint *source, struct store_job *job);
-static void endpoint_read(struct token_endpoint *source, struct store_job *job);
-
-/* --- the file ----------------------------------------------------------------------------------
- */
-
-static void store_work(struct token_job *job)
-{
-    struct store_job *store = (struct store_job *)job;
-    store->result = store->write ? token_store_write(store->path, store->token, &store->err)
-                                 : token_store_read(store->path, &store->token, &store->err);
-}
-
-static void store_done(struct token_job *job)
-{
-    struct store_job *store = (struct store_job *)job;
-    struct token_endpoint *source = store->owner;
-    if (!atomic_load(&job->cancelled)) {
-        source->job = NULL;
-        if (store->write)
-            endpoint_stored(source, store);
-        else
-            endpoint_read(source, store);
-    }
-    free(store->path);
-    mem_free_secret(store->token);
-    free(store);
-}
-
-/* `token` NULL: reads. */
-static void endpoint_submit(struct token_endpoint *source, const char *token)
-{
-    struct store_job *store = mem_new(struct store_job);
-    store->owner = source;
-    store->path = mem_strdup(source->file);
-    store->token = mem_strdup(token);
-    store->write = token;
-    store->job.work = store_work;
-    store->job.done = store_done;
-    source->job = store;
-    token_workers_submit(source->workers, &store->job);
-}
+static void endpoint_read(struct token_endpoint *source);
 
 /* --- how it ends -------------------------------------------------------------------------------
  */
@@ -125,13 +73,16 @@ static void endpoint_give(struct token_endpoint *source)
     oauth_token_release(&token);
 }
 
-static void endpoint_stored(struct token_endpoint *source, struct store_job *job)
+static void endpoint_stored(void *ctx, int result, const char *token, const struct err *why)
 {
-    if (job->result < 0) {
-        err_prefix(&job->err,
-                   "the provider gave a new refresh token, and it cannot be kept; if the "
-                   "old one is void, the account is lost when this program ends");
-        source->troubled(source->label, &job->err);
+    struct token_endpoint *source = ctx;
+    (void)token;
+    source->job = NULL;
+    if (result < 0) {
+        struct err err = *why;
+        err_prefix(&err, "the provider gave a new refresh token, and it cannot be kept; if the "
+                         "old one is void, the account is lost when this program ends");
+        source->troubled(source->label, &err);
     } else {
         mem_free_secret(source->unsaved);
         source->unsaved = NULL;
@@ -152,8 +103,9 @@ static void endpoint_granted(struct token_endpoint *source)
     }
     if (!source->unsaved) {
         endpoint_give(source);
-    } else if (source->file) {
-        endpoint_submit(source, source->unsaved);
+    } else if (source->has_file) {
+        source->job = token_workers_submit(source->workers, TOKEN_WRITE, source->key,
+                                           source->unsaved, endpoint_stored, source);
     } else {
         struct err err;
         err_set(&err, ERR_GIVE_UP,
@@ -188,9 +140,9 @@ static void endpoint_replied(void *ctx, const struct net_http_reply *reply, cons
     source->refused = err;
     if (refusal != OAUTH_NO_GRANT || err.action != ERR_GIVE_UP)
         endpoint_fail(source, &err);
-    else if (source->file && !source->again) {
+    else if (source->has_file && !source->again) {
         source->again = true;
-        endpoint_submit(source, NULL);
+        endpoint_read(source);
     } else {
         endpoint_needs_person(source, err.text);
     }
@@ -228,20 +180,28 @@ static void endpoint_choose(struct token_endpoint *source, const char *stored)
         endpoint_ask(source, refresh);
 }
 
-static void endpoint_read(struct token_endpoint *source, struct store_job *job)
+static void endpoint_had(void *ctx, int result, const char *token, const struct err *err)
 {
-    if (job->result < 0)
-        endpoint_fail(source, &job->err);
+    struct token_endpoint *source = ctx;
+    source->job = NULL;
+    if (result < 0)
+        endpoint_fail(source, err);
     else
-        endpoint_choose(source, job->token);
+        endpoint_choose(source, token);
+}
+
+static void endpoint_read(struct token_endpoint *source)
+{
+    source->job =
+        token_workers_submit(source->workers, TOKEN_READ, source->key, NULL, endpoint_had, source);
 }
 
 static void endpoint_fetch(void *ctx, struct token_keeper *keeper)
 {
     struct token_endpoint *source = ctx;
     source->keeper = keeper;
-    if (source->file)
-        endpoint_submit(source, NULL);
+    if (source->has_file)
+        endpoint_read(source);
     else
         endpoint_choose(source, NULL);
 }
@@ -252,8 +212,7 @@ static void endpoint_fetch(void *ctx, struct token_keeper *keeper)
 static void endpoint_free(void *ctx)
 {
     struct token_endpoint *source = ctx;
-    if (source->job)
-        atomic_store(&source->job->job.cancelled, true);
+    token_job_cancel(source->job);
     net_http_cancel(source->call);
     oauth_token_release(&source->token);
     mem_free_secret(source->used);
@@ -266,7 +225,6 @@ static void endpoint_free(void *ctx)
     free(source->ca);
     free(source->id);
     free(source->scope);
-    free(source->file);
     free(source);
 }
 
@@ -299,8 +257,10 @@ struct token_keeper *token_endpoint_new(struct net_loop *loop, struct net_http *
         .secret = mem_strdup(settings->client_secret),
         .scope = mem_strdup(settings->scope),
         .refresh = mem_strdup(settings->refresh_token),
-        .file = mem_strdup(settings->file),
+        .has_file = settings->key,
         .can_authorize = settings->can_authorize,
     };
+    if (settings->key)
+        memcpy(source->key, settings->key, TOKEN_KEY);
     return token_keeper_new(loop, &endpoint_ops, source);
 }

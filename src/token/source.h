@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "token/deed.h"
 #include "token/keeper.h"
 
 struct net_http;
@@ -22,8 +23,8 @@ struct token_endpoint_settings {
     const char *scope;         /* NULL: not said */
     const char *refresh_token; /* NULL: in the file, if anywhere */
     bool can_authorize;        /* --authorize can get a refresh token */
-    const char *file;          /* where it is kept when it changes, and looked for first;
-                                  NULL: nowhere */
+    const uint8_t *key;        /* of the file where it is kept when it changes, and looked for
+                                  first (token/deed.h); NULL: nowhere */
 };
 
 /* By refresh token. The file is read anew each time, so that what another process, or a person, put
@@ -35,13 +36,13 @@ struct token_keeper *token_endpoint_new(struct net_loop *loop, struct net_http *
                                         const struct token_endpoint_settings *settings,
                                         void (*troubled)(const char *label, const struct err *err));
 
-/* By a command: its first line is the token; how long it is good is not known. */
+/* By the command of this key: its first line is the token; how long it is good is not known. */
 struct token_keeper *token_command_new(struct token_workers *workers, struct net_loop *loop,
-                                       const char *words, size_t words_len, const char *directory);
+                                       const uint8_t key[TOKEN_KEY]);
 
-/* Some threads for what blocks: files and commands of many accounts, at most four at a time. They
- * start when there is something to do. */
-struct token_workers *token_workers_new(struct net_loop *loop);
+/* Some threads for what blocks: files and commands of many accounts, which `doer` reads, writes and
+ * runs. They start when there is something to do. */
+struct token_workers *token_workers_new(struct net_loop *loop, const struct token_doer *doer);
 /* After all sources; commands that still run are ended. NULL does nothing. */
 void token_workers_free(struct token_workers *workers);
 

@@ -1,25 +1,23 @@
-/* token/workers.h: what blocks, on threads beside the loop. Internal; struct token_workers is made
- * with token/source.h. */
+/* token/workers.h: deeds, on threads beside the loop. Internal; struct token_workers is made with
+ * token/source.h. */
 #ifndef TOKEN_WORKERS_H
 #define TOKEN_WORKERS_H
 
-#include <stdatomic.h>
-
-#include "net/worker.h"
+#include "base/err.h"
+#include "token/deed.h"
 
 struct token_workers;
+struct token_job;
 
-/* Embedded, first, in what is to be done; on the heap. */
-struct token_job {
-    struct net_job job;
-    void (*work)(struct token_job *job); /* on a thread */
-    void (*done)(struct token_job *job); /* then on the loop: frees it */
-    atomic_bool cancelled;               /* set by the owner when nobody cares any more */
-    struct token_workers *workers;
-    struct token_job *next;
-    unsigned slot;
-};
+/* On the loop. `token` as in struct token_doer, valid during the call; NULL with an error, too. */
+typedef void token_job_done_fn(void *ctx, int result, const char *token, const struct err *err);
 
-void token_workers_submit(struct token_workers *workers, struct token_job *job);
+/* Has it done. `key` and `token` are copied. The job is good until it is done or cancelled. */
+struct token_job *token_workers_submit(struct token_workers *workers, enum token_deed_kind kind,
+                                       const uint8_t key[TOKEN_KEY], const char *token,
+                                       token_job_done_fn *done, void *ctx);
+/* Nobody cares any more: `done` is not called. A command is ended; a token is stored all the same.
+ * NULL does nothing. */
+void token_job_cancel(struct token_job *job);
 
 #endif

@@ -62,6 +62,12 @@ def free_port():
             return port
 
 
+def children(pid):
+    """The processes that it started and that are there."""
+    return [int(child) for child in
+            pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def memory(pid):
     """The most memory that a process ever had, in bytes."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

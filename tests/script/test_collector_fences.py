@@ -1,14 +1,20 @@
-"""What imap-collector keeps itself from: being root, being read, being more than it was."""
+"""What imap-collector keeps itself from: being root, being read, being more than it was; and what it does
+all the same."""
+import base64
 import os
 import pathlib
 import pwd
+import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 from peers.fixtures import hpfeeds, imap, live, spam  # noqa: F401
-from peers.process import BUILD, collector, program
+from peers.process import BUILD, children, collector, program
+from peers.scripted_imap import CAPABILITIES
+from peers.token_endpoint import TokenEndpoint
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -85,3 +91,122 @@ def test_names_are_looked_up_with_what_nsswitch_names(imap, hpfeeds, live, tmp_p
     server.wait_for_idle()
     run.stop()
     assert run.code == 0 and run.row("trap") == (2, 2, 0, "ok"), run
+
+
+def fenced(process):
+    """A seccomp filter is in force; Landlock cannot be asked about (but see tests/unit/fence)."""
+    return status(process)["Seccomp"] == "2"
+
+
+def takes_tokens(server, good):
+    """The server lets in who has one of the tokens in `good`; each that came is kept in the list
+    that is returned."""
+    came = []
+
+    def login(s, c):
+        answer = c.args.partition(b" ")[2]
+        if not answer:
+            s.send("+ \r\n")
+            answer = s.read_line()
+        came.append(re.search(rb"Bearer ([^\1]*)", base64.b64decode(answer))[1].decode())
+        if came[-1] in good:
+            s.ok(c, "welcome")
+        else:
+            s.no(c, "[AUTHENTICATIONFAILED] no longer")
+    server.on("AUTHENTICATE", login)
+    return came
+
+
+@pytest.fixture
+def oauth(imap):
+    """A server that takes tokens; its mailbox's entry gets an "oauth2" from the test."""
+    server = imap(spam(2), capabilities=CAPABILITIES.replace("AUTH=PLAIN", "AUTH=XOAUTH2"))
+
+    def entry(**oauth2):
+        box = server.mailbox(oauth2=oauth2)
+        del box["password"]
+        return box
+    return server, entry
+
+
+def reconnect(server):
+    """The server ends its connection, and the collector comes again."""
+    before = server.connections
+    server.inbox.add(spam(9)[8])
+    for session in server.sessions:
+        if session.idling:
+            session.socket.shutdown(2)
+    with server.changed:
+        assert server.changed.wait_for(lambda: server.connections > before, 60)
+
+
+def test_token_command_within_the_fences(oauth, hpfeeds, live, tmp_path):
+    """Also when its token is refused later, and after a reload that added mailboxes before it."""
+    server, entry = oauth
+    good = {"first"}
+    came = takes_tokens(server, good)
+    token = tmp_path / "collector" / "token"
+    token.parent.mkdir()
+    token.write_text("first\n")
+    box = entry(token_command=["cat", "token"])
+    run = live(hpfeeds.feed(), [box])
+    server.wait_for_idle()
+    assert fenced(run.process), run.lines
+    run.wait_for_log("2 delivered")
+    run.reload(mailboxes=[{**box, "name": "another", "folders": ["Junk"],
+                           "oauth2": {"token_command": "false"}}, box])
+    token.write_text("second\n")
+    good.clear()
+    good.add("second")
+    reconnect(server)
+    run.wait_for_log("trap INBOX: 1 delivered")
+    assert came[0] == "first" and came[-1] == "second" and set(came) == {"first", "second"}
+    assert run.stop().code == 0, run
+    assert not run.logged("no fences")
+
+
+def test_a_token_file_is_written_within_the_fences(oauth, hpfeeds, live, tmp_path):
+    """Outside the directory of the state, where the collector itself can write nothing."""
+    server, entry = oauth
+    endpoint = TokenEndpoint(rotate=True)
+    try:
+        kept = tmp_path / "elsewhere" / "token"
+        kept.parent.mkdir()
+        first = endpoint.authorize("trap")
+        kept.write_text(first + "\n")
+        came = takes_tokens(server, endpoint.access)
+        run = live(hpfeeds.feed(), [entry(token_url=endpoint.url + "/token", client_id="c",
+                                          refresh_token_file=str(kept))])
+        server.wait_for_idle()
+        assert fenced(run.process), run.lines
+        assert list(endpoint.refresh) == [kept.read_text().strip()] != [first]
+        assert kept.stat().st_mode & 0o777 == 0o600 and len(list(kept.parent.iterdir())) == 1
+        endpoint.revoke()
+        reconnect(server)
+        run.wait_for_log("trap INBOX: 1 delivered")
+        assert list(endpoint.refresh) == [kept.read_text().strip()]
+        assert len(endpoint.questions()) == 2 and len(came) >= 3
+        assert run.stop().code == 0, run
+    finally:
+        endpoint.stop()
+
+
+def test_without_its_clerk(oauth, hpfeeds, live):
+    """It is told at once; mails are collected on; what needs the clerk says so."""
+    server, entry = oauth
+    good = {"token"}
+    takes_tokens(server, good)
+    run = live(hpfeeds.feed(), [entry(token_command="echo token")])
+    server.wait_for_idle()
+    run.wait_for_log("2 delivered")
+    (clerk,) = children(run.process.pid)
+    os.kill(clerk, signal.SIGKILL)
+    run.wait_for_log("collector-clerk. is gone: collecting goes on; restart")
+    reconnect(server)  # the token that it has is good for more
+    run.wait_for_log("trap INBOX: 1 delivered")
+    run.reload()
+    assert run.logged("is gone: restart to change it"), run.lines
+    good.clear()
+    reconnect(server)
+    run.wait_for_log("trap: the process that runs token_command .* is gone: restart")
+    assert run.stop().code == 0, run

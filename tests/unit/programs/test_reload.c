@@ -58,7 +58,7 @@ static int scene_begin(void **state)
     scene_write("f.yml", "secret: s\n");
     scene_write("m.yml", "- {username: u, password: p, host: h}\n");
     struct err err;
-    assert_int_equal(clerk_start(&scene.options, &scene.clerk, &err), 0);
+    assert_int_equal(clerk_start(&scene.options, NULL, &scene.clerk, &err), 0);
     scene.loop = net_loop_new();
     scene.reload = reload_new(scene.loop, &scene.options, scene.clerk, scene_loaded, &scene);
     *state = &scene;

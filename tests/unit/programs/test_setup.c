@@ -146,7 +146,7 @@ static void test_accounts(void **state)
     struct conf conf = {.mailbox_path = "m.yml", .mailboxes = mailboxes, .mailbox_count = 3};
     struct tls_store *store = tls_store_new(NULL);
     struct net_loop *loop = net_loop_new();
-    struct tokens *tokens = tokens_new(loop, NULL);
+    struct tokens *tokens = tokens_new(loop, NULL, &(struct token_doer){0});
     struct collect_account *accounts;
     struct err err;
     assert_int_equal(setup_accounts_new(&conf, store, tokens, &accounts, &err), 0);

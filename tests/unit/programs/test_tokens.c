@@ -95,7 +95,7 @@ static void test_password(void **state)
 {
     (void)state;
     struct net_loop *loop = net_loop_new();
-    struct tokens *tokens = tokens_new(loop, "/state");
+    struct tokens *tokens = tokens_new(loop, "/state", &(struct token_doer){0});
     assert_null(tokens_get(tokens, &(struct conf_mailbox){.password = "password"}));
     tokens_free(tokens);
     net_loop_free(loop);
@@ -106,7 +106,7 @@ static void test_shared_by_equals_alone(void **state)
 {
     (void)state;
     struct net_loop *loop = net_loop_new();
-    struct tokens *tokens = tokens_new(loop, "/state");
+    struct tokens *tokens = tokens_new(loop, "/state", &(struct token_doer){0});
     struct token_keeper *got[COUNT(others) + 3];
     struct conf_oauth2 copy;
     struct conf_mailbox mailbox = box(&copy, &plain, "one", "user");
@@ -136,7 +136,7 @@ static void test_reloaded(void **state)
 {
     (void)state;
     struct net_loop *loop = net_loop_new();
-    struct tokens *tokens = tokens_new(loop, "/state");
+    struct tokens *tokens = tokens_new(loop, "/state", &(struct token_doer){0});
     struct conf_oauth2 copies[2];
     struct conf_mailbox stays = box(&copies[0], &plain, "one", "user");
     struct conf_mailbox goes = box(&copies[1], &others[0].oauth2, "two", "user");

@@ -103,6 +103,15 @@ static void stage_had(struct token_wait *wait, struct token *moved_token, bool f
     stage->answers++;
 }
 
+static const uint8_t stage_key[TOKEN_KEY] = "the trap's";
+
+static int stage_do(void *ctx, const struct token_deed *deed, char **ret_token, struct err *err)
+{
+    const struct stage *stage = ctx;
+    assert_memory_equal(deed->key, stage_key, TOKEN_KEY);
+    return token_deed_do(&(struct token_means){.file = stage->path}, deed, ret_token, err);
+}
+
 static void stage_init(struct stage *stage, bool file, bool can_authorize)
 {
     memset(&provider, 0, sizeof provider);
@@ -112,7 +121,7 @@ static void stage_init(struct stage *stage, bool file, bool can_authorize)
     assert_non_null(mkdtemp(stage->directory));
     snprintf(stage->path, sizeof stage->path, "%s/token", stage->directory);
     net_loop_drive(stage->loop);
-    stage->workers = token_workers_new(stage->loop);
+    stage->workers = token_workers_new(stage->loop, &(struct token_doer){stage_do, stage});
     stage->keeper = token_endpoint_new(stage->loop, NULL, stage->workers,
                                        &(struct token_endpoint_settings){
                                            .label = "trap",
@@ -121,7 +130,7 @@ static void stage_init(struct stage *stage, bool file, bool can_authorize)
                                            .client_secret = "client-secret",
                                            .refresh_token = "first",
                                            .can_authorize = can_authorize,
-                                           .file = file ? stage->path : NULL,
+                                           .key = file ? stage_key : NULL,
                                        },
                                        stage_troubled);
 }
