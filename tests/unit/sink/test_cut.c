@@ -122,12 +122,15 @@ static void check_all(void)
 }
 
 /* Does the broker owe an answer on the connection that was cut? Not where only the kernel is asked,
- * nor behind the last one. */
+ * nor behind the last one; nor when all that was published came to it, and a second connection has
+ * the answer. */
 static bool is_owed(void)
 {
-    uint64_t last = length[CUTTER_TO_CLIENT] - (way->tls ? CUTS_TLS_VARIES : 0);
-    return way->confirm != SINK_CONFIRM_SENT &&
-           (cutter.cut.side == CUTTER_TO_SERVER || cutter.cut.after < last);
+    uint64_t last = length[cutter.cut.side] - (way->tls ? CUTS_TLS_VARIES : 0);
+    bool all_came = cutter.cut.after >= last;
+    if (cutter.cut.side == CUTTER_TO_SERVER)
+        all_came = all_came && way->links > 1;
+    return way->confirm != SINK_CONFIRM_SENT && !all_came;
 }
 
 /* A frozen connection is left by its deadline. Progress is looked at four times in that time. */
