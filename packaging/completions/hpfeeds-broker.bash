@@ -14,6 +14,10 @@ _hpfeeds_broker() {
     -e | --endpoint) words='tcp:interface= tls:interface=' ;;
     --slow-subscribers) words='disconnect drop-oldest' ;;
     --store-full) words='refuse drop-oldest' ;;
+    --user)
+        mapfile -t COMPREPLY < <(compgen -u -- "$current")
+        return
+        ;;
     --log-level) words='error warning info debug' ;;
     --log-format) words='text json' ;;
     --bind | --exporter | --name | --max-* | --auth-timeout | --durable | --store-limit)
@@ -24,7 +28,7 @@ _hpfeeds_broker() {
         words='--config --endpoint --bind --tlscert --tlskey --exporter --name --auth --max-frame
             --max-queue --slow-subscribers --max-memory --auth-timeout --max-unauthenticated
             --max-per-address --durable --store --store-limit --store-full --no-private-channels
-            --log-level --log-format --debug --help --version'
+            --user --no-sandbox --log-level --log-format --debug --help --version'
         ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

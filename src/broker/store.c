@@ -265,21 +265,39 @@ static void store_sync_parent(int fd)
     }
 }
 
-/* Two brokers in one folder would write over each other. */
-static int store_lock(const char *path, int *ret_fd, struct err *err)
+static int store_open_directory(const char *path, int *ret_fd, struct err *err)
 {
     if (mkdir(path, 0700) && errno != EEXIST)
         return err_set(err, ERR_GIVE_UP, "%s: %s", path, strerror(errno));
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_set(err, ERR_GIVE_UP, "%s: %s", path, strerror(errno));
+    store_sync_parent(fd);
+    *ret_fd = fd;
+    return 0;
+}
+
+int broker_store_make(const char *directory, struct err *err)
+{
+    int fd = -1;
+    if (store_open_directory(directory, &fd, err))
+        return -1;
+    close(fd);
+    return 0;
+}
+
+/* Two brokers in one folder would write over each other. */
+static int store_lock(const char *path, int *ret_fd, struct err *err)
+{
+    int fd = -1;
+    if (store_open_directory(path, &fd, err))
+        return -1;
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         err_set(err, ERR_GIVE_UP, "%s: %s", path,
                 errno == EWOULDBLOCK ? "another broker uses it" : strerror(errno));
         close(fd);
         return -1;
     }
-    store_sync_parent(fd);
     *ret_fd = fd;
     return 0;
 }

@@ -40,6 +40,9 @@ struct broker_reader_events {
     void (*frames)(void *ctx, struct block *block, struct broker_place behind);
 };
 
+/* Makes the directory, if it is not there, so that it outlives a power loss. broker_store_open()
+ * does it, too, where it may still look at the directory above. */
+int broker_store_make(const char *directory, struct err *err);
 int broker_store_open(struct net_loop *loop, const struct broker_store_settings *settings,
                       struct broker_store **ret_store, struct err *err);
 /* Writes what is still to be written. NULL does nothing. */

@@ -17,9 +17,9 @@
 
 #include <linux/sockios.h>
 
-/* What a client of IMAP and hpfeeds, SQLite, OpenSSL and the C library need, on any architecture:
- * names that one does not have are passed over. There is no execve(), bind(), listen(), accept(),
- * ptrace(), kill(), mount(), or anything that only root may. */
+/* What a client of IMAP and hpfeeds, the broker, SQLite, OpenSSL and the C library need, on any
+ * architecture: names that one does not have are passed over. There is no execve(), bind(),
+ * listen(), ptrace(), kill(), mount(), or anything that only root may. */
 static const char calls_allowed[] =
     /* descriptors and files, as far as Landlock lets it */
     "access chmod close dup dup2 dup3 faccessat faccessat2 fallocate fchmod fchmodat "
@@ -53,6 +53,9 @@ static const char calls_allowed[] =
     "sched_setaffinity"
 #endif
     ;
+
+/* For who serves, too. */
+static const char calls_accept[] = "accept accept4";
 
 /* A call of which one argument decides: it is allowed when the bits of `mask` are those of `value`.
  */
@@ -127,11 +130,13 @@ static int calls_add_own(scmp_filter_ctx filter)
     return calls_add_rules(filter, own, sizeof own / sizeof *own);
 }
 
-static int calls_fill(scmp_filter_ctx filter)
+static int calls_fill(scmp_filter_ctx filter, bool accepts)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (!result)
         result = calls_add_words(filter, calls_allowed);
+    if (!result && accepts)
+        result = calls_add_words(filter, calls_accept);
     if (!result)
         result = calls_add_rules(filter, calls_rules, sizeof calls_rules / sizeof *calls_rules);
     if (!result)
@@ -144,14 +149,14 @@ static int calls_fill(scmp_filter_ctx filter)
     return result;
 }
 
-int fence_calls(void)
+int fence_calls(bool accepts)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter) {
         errno = ENOSYS;
         return -1;
     }
-    int result = calls_fill(filter);
+    int result = calls_fill(filter, accepts);
     if (!result)
         result = seccomp_load(filter);
     seccomp_release(filter);

@@ -2,7 +2,10 @@
 #ifndef FENCE_CALLS_H
 #define FENCE_CALLS_H
 
-/* All other calls fail with EPERM from now on, on all threads. Returns -1 with errno. */
-int fence_calls(void);
+#include <stdbool.h>
+
+/* All other calls fail with EPERM from now on, on all threads. `accepts`: connections that come to
+ * sockets that listen already. Returns -1 with errno. */
+int fence_calls(bool accepts);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef FENCE_FENCE_H
 #define FENCE_FENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -13,7 +14,10 @@
 struct fence_settings {
     const char *const *readable;
     size_t readable_count;
-    const char *writable; /* a directory: files may also be made and removed; NULL: none */
+    const char *const *writable; /* directories: files may also be made and removed, directories
+                                    made */
+    size_t writable_count;
+    bool serves; /* what is bound until the second fence stands may accept connections */
 };
 
 /* Puts them up: Landlock for files, TCP ports and signals; seccomp for system calls: no program can
@@ -22,5 +26,9 @@ struct fence_settings {
  * without the first. Returns 0 when both stand; -1 when the kernel has one of them not, or an older
  * one that lets more through, and what then is missing: the other stands all the same. */
 int fence_up(const struct fence_settings *settings, struct err *err);
+/* The same in two steps, for who binds its sockets in between: the first while there is one
+ * thread, the second holds for all threads. */
+int fence_up_files(const struct fence_settings *settings, struct err *err);
+int fence_up_calls(const struct fence_settings *settings, struct err *err);
 
 #endif

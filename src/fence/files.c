@@ -16,6 +16,7 @@ enum {
     FILES_READ_FILE = 1 << 2,
     FILES_READ_DIR = 1 << 3,
     FILES_REMOVE_FILE = 1 << 5,
+    FILES_MAKE_DIR = 1 << 7,
     FILES_MAKE_REG = 1 << 8,
     FILES_TRUNCATE = 1 << 14,
     FILES_ALL_1 = (1 << 13) - 1, /* Linux 5.13 */
@@ -27,8 +28,8 @@ enum {
     FILES_QUESTION_VERSION = 1 << 0,
     FILES_RULE_PATH = 1,
     FILES_READ = FILES_READ_FILE | FILES_READ_DIR,
-    FILES_WRITE =
-        FILES_READ | FILES_WRITE_FILE | FILES_REMOVE_FILE | FILES_MAKE_REG | FILES_TRUNCATE,
+    FILES_WRITE = FILES_READ | FILES_WRITE_FILE | FILES_REMOVE_FILE | FILES_MAKE_DIR |
+                  FILES_MAKE_REG | FILES_TRUNCATE,
     /* What can be allowed for a file that is no directory. */
     FILES_OF_FILE = FILES_EXECUTE | FILES_WRITE_FILE | FILES_READ_FILE | FILES_TRUNCATE,
 };
@@ -78,7 +79,10 @@ static int files_allow_all(int ruleset, const struct fence_settings *settings, u
     for (size_t i = 0; i < settings->readable_count; i++)
         if (files_allow(ruleset, settings->readable[i], FILES_READ, known))
             return -1;
-    return settings->writable ? files_allow(ruleset, settings->writable, FILES_WRITE, known) : 0;
+    for (size_t i = 0; i < settings->writable_count; i++)
+        if (files_allow(ruleset, settings->writable[i], FILES_WRITE, known))
+            return -1;
+    return 0;
 }
 
 int fence_files(const struct fence_settings *settings, int *ret_version)
@@ -90,7 +94,7 @@ int fence_files(const struct fence_settings *settings, int *ret_version)
     uint64_t known = files_known(version);
     const struct files_ruleset attributes = {
         .files = known,
-        .net = version >= 4 ? FILES_BIND_TCP : 0,
+        .net = version >= 4 && !settings->serves ? FILES_BIND_TCP : 0,
         .scoped = version >= 6 ? FILES_SCOPE_SIGNAL : 0,
     };
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);

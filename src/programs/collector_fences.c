@@ -74,7 +74,8 @@ void collector_fences_up(const char *state)
     const struct fence_settings settings = {
         .readable = readable,
         .readable_count = sizeof readable / sizeof *readable,
-        .writable = writable,
+        .writable = (const char *const *)&writable,
+        .writable_count = writable ? 1 : 0,
     };
     struct err err;
     if (fence_up(&settings, &err) < 0)

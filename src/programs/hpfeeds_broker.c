@@ -15,10 +15,12 @@
 #include "broker/exporter.h"
 #include "broker/store.h"
 #include "fence/process.h"
+#include "fence/user.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "programs/broker/certs.h"
+#include "programs/broker/fences.h"
 #include "programs/broker/options.h"
 #include "programs/broker/process.h"
 #include "programs/service.h"
@@ -54,23 +56,10 @@ static void daemon_warn_readable(const char *path)
         log_warning(NULL, "%s holds secrets and can be read by everyone", path);
 }
 
-static bool daemon_begins(const char *text, const char *prefix)
+static int daemon_add_sqlite(struct daemon *daemon, const char *auth, const char *path,
+                             struct err *err)
 {
-    return !strncmp(text, prefix, strlen(prefix));
-}
-
-/* The usual broker takes every other word for its SQLite file. */
-static int daemon_add_sqlite(struct daemon *daemon, const char *auth, struct err *err)
-{
-    static const char prefix[] = "sqlite:", database[] = "database+sqlite:///";
-    const char *path = "sqlite.db";
-    if (daemon_begins(auth, database)) {
-        daemon_warn_readable(auth + sizeof database - 1);
-        return broker_accounts_add_database(daemon->accounts, auth + sizeof database - 1, err);
-    }
-    if (daemon_begins(auth, prefix))
-        path = auth + sizeof prefix - 1;
-    else if (strcmp(auth, "sqlite") != 0)
+    if (strcmp(auth, "sqlite") != 0 && strncmp(auth, "sqlite:", 7) != 0)
         log_warning(NULL,
                     "--auth %s means the accounts in ./sqlite.db: say \"sqlite\", or "
                     "\"sqlite:FILE\" for another file",
@@ -83,24 +72,26 @@ static int daemon_add_sqlite(struct daemon *daemon, const char *auth, struct err
     return result;
 }
 
-static bool daemon_is_json(const char *auth)
-{
-    size_t len = strlen(auth);
-    return len >= 5 && !strcmp(auth + len - 5, ".json");
-}
-
 /* *databases: there is one, whose accounts are not counted. */
 static int daemon_add_auth(struct daemon *daemon, const char *auth, bool *databases,
                            struct err *err)
 {
-    if (!strcmp(auth, "env"))
+    const char *path;
+    switch (daemon_auth_parse(auth, &path)) {
+    case DAEMON_AUTH_ENV:
         return broker_accounts_add_env(daemon->accounts, environ, err);
-    if (daemon_is_json(auth)) {
-        daemon_warn_readable(auth);
-        return broker_accounts_add_json(daemon->accounts, auth, err);
+    case DAEMON_AUTH_JSON:
+        daemon_warn_readable(path);
+        return broker_accounts_add_json(daemon->accounts, path, err);
+    case DAEMON_AUTH_DATABASE:
+        *databases = true;
+        daemon_warn_readable(path);
+        return broker_accounts_add_database(daemon->accounts, path, err);
+    case DAEMON_AUTH_SQLITE:
+        break;
     }
     *databases = true;
-    return daemon_add_sqlite(daemon, auth, err);
+    return daemon_add_sqlite(daemon, auth, path, err);
 }
 
 static int daemon_load_accounts(struct daemon *daemon)
@@ -300,6 +291,8 @@ static int daemon_serve(struct daemon *daemon)
 
     int result = daemon_listen_all(daemon);
     if (!result) {
+        if (!daemon->options.no_sandbox)
+            daemon_fences_calls();
         net_timer_start(daemon->check, DAEMON_CHECK_MS);
         service_ready(daemon->service);
         net_loop_run(daemon->loop);
@@ -313,11 +306,42 @@ static int daemon_serve(struct daemon *daemon)
     return result;
 }
 
+/* The usual broker runs as whoever starts it, and so does this one; but it says what that means. */
+static int daemon_settle(const struct daemon_options *options, struct err *err)
+{
+    if (options->user) {
+        if (fence_user_become(options->user, err))
+            return DAEMON_EXIT_USAGE;
+        fence_process();
+    } else if (geteuid() == 0) {
+        log_warning(NULL, "it runs as root, who could be taken over: say --user NAME to run as "
+                          "that user, or --user root");
+    }
+    return 0;
+}
+
+/* Who it is, and the fence that has to stand before there are threads. */
+static int daemon_enclose(const struct daemon_options *options)
+{
+    struct err err;
+    int result = daemon_settle(options, &err);
+    if (!result && options->durable_count && broker_store_make(options->store, &err))
+        result = DAEMON_EXIT_FAILED;
+    if (result)
+        log_error(NULL, "%s", err.text);
+    else if (!options->no_sandbox)
+        daemon_fences_files(options);
+    return result;
+}
+
 static int daemon_run(struct daemon *daemon)
 {
     daemon_raise_descriptors();
+    int result = daemon_enclose(&daemon->options);
+    if (result)
+        return result;
     daemon->loop = net_loop_new();
-    int result = daemon_load_accounts(daemon);
+    result = daemon_load_accounts(daemon);
     if (!result)
         result = daemon_open_store(daemon);
     if (!result)

@@ -152,7 +152,7 @@ def test_token_command_without_descriptors(dovecot, trap, endpoint, broker, subs
     resource.prlimit(clerk, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{clerk}/fd")), hard))
     endpoint.revoke()
     end_session(dovecot, trap)
-    run.wait_for_log("no process to get a token: too many open files: raise the limit")
+    run.wait_for_log(f"{trap}: .*: too many open files: raise the limit")
     endpoint.access["token"] = trap
     resource.prlimit(clerk, resource.RLIMIT_NOFILE, (hard, hard))
     dovecot.deliver(trap, own_mails(4)[3:])

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from peers.fixtures import hpfeeds, imap, live, spam  # noqa: F401
+from peers.intruder import Intruder
 from peers.process import BUILD, children, collector, program
 from peers.scripted_imap import CAPABILITIES
 from peers.token_endpoint import TokenEndpoint
@@ -209,4 +210,19 @@ def test_without_its_clerk(oauth, hpfeeds, live):
     good.clear()
     reconnect(server)
     run.wait_for_log("trap: the process that runs token_command .* is gone: restart")
+    assert run.stop().code == 0, run
+
+
+def test_from_inside(imap, hpfeeds, live, tmp_path):
+    """Who took over the collector that runs is kept out of the rest of the machine, and the collector
+    goes on."""
+    intruder = Intruder(tmp_path)
+    server = imap(spam(1))
+    run = live(hpfeeds.feed(), [server.mailbox()], env=intruder.env)
+    server.wait_for_idle()
+    run.wait_for_log("1 delivered")
+    intruder.is_kept_out("imap-collector",
+                         intruder.act(run.process, lambda: "".join(list(run.lines))))
+    reconnect(server)
+    run.wait_for_log("1 delivered", 2)
     assert run.stop().code == 0, run

@@ -61,6 +61,9 @@ static const char daemon_usage[] =
     "\n"
     "      --no-private-channels\n"
     "                           do not give each identity its channel confirm.IDENT\n"
+    "      --user NAME          run as this user, with its groups\n"
+    "      --no-sandbox         without the fences that keep it from other files,\n"
+    "                           programs and sockets: for debuggers\n"
     "      --log-level LEVEL    error, warning, info (default) or debug\n"
     "      --log-format FORMAT  text (default) or json\n"
     "      --debug              the same as --log-level debug\n"
@@ -71,6 +74,31 @@ static int daemon_usage_error(const char *text)
 {
     fprintf(stderr, "hpfeeds-broker: %s\nTry 'hpfeeds-broker --help'.\n", text);
     return DAEMON_EXIT_USAGE;
+}
+
+static bool daemon_begins(const char *text, const char *prefix)
+{
+    return !strncmp(text, prefix, strlen(prefix));
+}
+
+/* The usual broker takes every other word for its SQLite file. */
+enum daemon_auth daemon_auth_parse(const char *auth, const char **ret_path)
+{
+    static const char sqlite[] = "sqlite:", database[] = "database+sqlite:///";
+    size_t len = strlen(auth);
+    *ret_path = NULL;
+    if (!strcmp(auth, "env"))
+        return DAEMON_AUTH_ENV;
+    if (len >= 5 && !strcmp(auth + len - 5, ".json")) {
+        *ret_path = auth;
+        return DAEMON_AUTH_JSON;
+    }
+    if (daemon_begins(auth, database)) {
+        *ret_path = auth + sizeof database - 1;
+        return DAEMON_AUTH_DATABASE;
+    }
+    *ret_path = daemon_begins(auth, sqlite) ? auth + sizeof sqlite - 1 : "sqlite.db";
+    return DAEMON_AUTH_SQLITE;
 }
 
 static int daemon_add_endpoint(struct daemon_options *options, struct broker_endpoint moved)
@@ -235,6 +263,8 @@ enum {
     DAEMON_OPT_STORE_LIMIT,
     DAEMON_OPT_STORE_FULL,
     DAEMON_OPT_NO_PRIVATE,
+    DAEMON_OPT_USER,
+    DAEMON_OPT_NO_SANDBOX,
     DAEMON_OPT_LOG_LEVEL,
     DAEMON_OPT_LOG_FORMAT,
     DAEMON_OPT_DEBUG,
@@ -261,6 +291,8 @@ static const struct option daemon_long_options[] = {
     {"store-limit", required_argument, NULL, DAEMON_OPT_STORE_LIMIT},
     {"store-full", required_argument, NULL, DAEMON_OPT_STORE_FULL},
     {"no-private-channels", no_argument, NULL, DAEMON_OPT_NO_PRIVATE},
+    {"user", required_argument, NULL, DAEMON_OPT_USER},
+    {"no-sandbox", no_argument, NULL, DAEMON_OPT_NO_SANDBOX},
     {"log-level", required_argument, NULL, DAEMON_OPT_LOG_LEVEL},
     {"log-format", required_argument, NULL, DAEMON_OPT_LOG_FORMAT},
     {"debug", no_argument, NULL, DAEMON_OPT_DEBUG},
@@ -329,6 +361,12 @@ static int daemon_set_option(struct daemon_options *options, int option, const c
         return 0;
     case DAEMON_OPT_NO_PRIVATE:
         options->broker.private_channels = false;
+        return 0;
+    case DAEMON_OPT_USER:
+        options->user = value;
+        return 0;
+    case DAEMON_OPT_NO_SANDBOX:
+        options->no_sandbox = true;
         return 0;
     case DAEMON_OPT_LOG_LEVEL:
         return daemon_parse_log_level(options, value);

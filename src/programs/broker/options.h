@@ -40,9 +40,21 @@ struct daemon_options {
     const char *store; /* where durable subscriptions are kept; set when there are any */
     uint64_t store_limit;
     bool store_drop_oldest;
+    const char *user; /* to become; NULL: nobody else */
+    bool no_sandbox;
     enum log_level log_level;
     enum log_format log_format;
 };
+
+enum daemon_auth {
+    DAEMON_AUTH_ENV,
+    DAEMON_AUTH_JSON,
+    DAEMON_AUTH_SQLITE, /* and what follows, are databases */
+    DAEMON_AUTH_DATABASE,
+};
+
+/* What an --auth means, and its file; NULL: it has none. */
+enum daemon_auth daemon_auth_parse(const char *auth, const char **ret_path);
 
 /* 0: go on; -1: help or the version was shown; else the exit code, told. `sockets`: how many were
  * passed, so that none need be named. */

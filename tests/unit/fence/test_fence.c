@@ -200,11 +200,13 @@ static const struct fence_case fence_cases[] = {
 };
 
 static const char *const fence_readable[] = {"readable", "not there"};
+static const char *const fence_writable[] = {"writable"};
 
 static const struct fence_settings fence_settings = {
     .readable = fence_readable,
     .readable_count = 2,
-    .writable = "writable",
+    .writable = fence_writable,
+    .writable_count = 1,
 };
 
 /* The exit code of a child that does `deed` within the fences; 255: they are not whole. */
