@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -18,6 +19,7 @@
 enum {
     DESK_LINES = 1 + DESK_LANES, /* the first is for loading */
     DESK_STEP = 4096,
+    DESK_TICK = 50, /* ms between looks where poll() cannot wait */
 };
 
 /* IDLE → (a request) → BUSY: a child works → (it has ended) → IDLE. Who hangs up, or cancels, is
@@ -289,6 +291,7 @@ static void desk_begin(struct desk *desk, struct desk_line *line, const struct d
     if (ends[1] >= 0)
         close(ends[1]);
     if (pid > 0) {
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
         line->pid = pid;
         line->ended = ends[0];
         return;
@@ -363,16 +366,18 @@ static void desk_child_failed(struct desk_line *line, bool loads)
     line->fd = -1;
 }
 
-/* The child's pipe has something, or it is closed: then the child has ended. */
-static void desk_hear_child(struct desk *desk, struct desk_line *line)
+/* The child's pipe has something, or it is closed: then the child has ended. False: neither. */
+static bool desk_hear_child(struct desk *desk, struct desk_line *line)
 {
     uint8_t bytes[DESK_STEP];
     int status = 0;
     ssize_t got = read(line->ended, bytes, sizeof bytes);
-    if (got > 0)
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (got > 0) {
         desk_take_means(desk, bytes, (size_t)got);
-    if (got > 0 || (got < 0 && errno == EINTR))
-        return;
+        return true;
+    }
     close(line->ended);
     line->ended = -1;
     line->deaf = false;
@@ -382,6 +387,7 @@ static void desk_hear_child(struct desk *desk, struct desk_line *line)
         desk_wipe(&desk->coming);
     if (status)
         desk_child_failed(line, line == desk->lines);
+    return true;
 }
 
 static bool desk_goes_on(const struct desk *desk)
@@ -390,6 +396,17 @@ static bool desk_goes_on(const struct desk *desk)
     for (size_t i = 0; i < DESK_LINES; i++)
         busy = busy || desk->lines[i].ended >= 0;
     return busy;
+}
+
+/* poll(2) refuses more than the limit of open files, which may have become less than are open: then
+ * all are looked at, again and again. */
+static void desk_wait(struct pollfd *looks, size_t count)
+{
+    if (poll(looks, count, -1) >= 0 || errno == EINTR)
+        return;
+    nanosleep(&(struct timespec){.tv_nsec = DESK_TICK * 1000000}, NULL);
+    for (size_t i = 0; i < count; i++)
+        looks[i].revents = looks[i].fd >= 0 ? POLLIN : 0;
 }
 
 /* Children first: what one has written before it answered counts for whoever was answered. */
@@ -401,14 +418,11 @@ static void desk_round(struct desk *desk)
         looks[i] = (struct pollfd){.fd = line->ended, .events = POLLIN};
         looks[DESK_LINES + i] = (struct pollfd){.fd = line->deaf ? -1 : line->fd, .events = POLLIN};
     }
-    if (poll(looks, 2 * (nfds_t)DESK_LINES, -1) < 0)
-        return;
+    desk_wait(looks, sizeof looks / sizeof *looks);
     bool heard = false;
     for (size_t i = 0; i < DESK_LINES; i++)
-        if (looks[i].revents) {
-            desk_hear_child(desk, &desk->lines[i]);
+        if (looks[i].revents && desk_hear_child(desk, &desk->lines[i]))
             heard = true;
-        }
     for (size_t i = 0; i < DESK_LINES && !heard; i++)
         if (looks[DESK_LINES + i].revents)
             desk_listen(desk, &desk->lines[i]);

@@ -149,7 +149,9 @@ def test_token_command_without_descriptors(dovecot, trap, endpoint, broker, subs
     run.wait_for_log(f"{trap} INBOX: 3 delivered")
     clerk = children(run.process.pid)[0]
     hard = resource.prlimit(clerk, resource.RLIMIT_NOFILE)[1]
-    resource.prlimit(clerk, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{clerk}/fd")), hard))
+    taken = set(map(int, os.listdir(f"/proc/{clerk}/fd")))
+    first_free = min(set(range(len(taken) + 1)) - taken)
+    resource.prlimit(clerk, resource.RLIMIT_NOFILE, (first_free, hard))
     endpoint.revoke()
     end_session(dovecot, trap)
     run.wait_for_log(f"{trap}: .*: too many open files: raise the limit")
