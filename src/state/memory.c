@@ -306,7 +306,8 @@ static int state_memory_prune_old(struct state *state, int64_t id, size_t keep, 
         seqs[i] = folder->olds[i].seq;
     qsort(seqs, folder->old_count, sizeof *seqs, state_memory_compare_newer);
     for (size_t i = 0; i < folder->old_count; i++)
-        folder->olds[i].used = folder->olds[i].seq <= seqs[keep];
+        folder->olds[i].used = folder->olds[i].seq <= seqs[keep] &&
+                               (folder->olds[i].seq >> 32) + STATE_GENERATIONS < folder->generation;
     free(seqs);
     state_memory_old_sweep(folder);
     return 0;

@@ -61,7 +61,7 @@ static const char *const state_sqlite_sql[SQL_COUNT] = {
                        " WHERE folder = ?1 AND kind = ?3 ORDER BY sha256, uid",
     [SQL_TURN_DELETE] = "DELETE FROM mail WHERE folder = ?1",
     [SQL_TURN_FOLDER] = "UPDATE folder SET uidvalidity = ?2, generation = ?3 WHERE id = ?1",
-    [SQL_PRUNE] = "DELETE FROM old WHERE folder = ?1 AND seq <="
+    [SQL_PRUNE] = "DELETE FROM old WHERE folder = ?1 AND seq >> 32 < ?3 AND seq <="
                   " (SELECT seq FROM old WHERE folder = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
     [SQL_PUT_PROOF] = "INSERT OR REPLACE INTO proof (account, proof) VALUES (?1, ?2)",
     [SQL_GET_PROOFS] = "SELECT account, proof FROM proof ORDER BY account",
@@ -446,6 +446,7 @@ static int state_sqlite_prune_old(struct state *state, int64_t id, size_t keep, 
     sqlite3_stmt *stmt = sqlite->stmts[SQL_PRUNE];
     sqlite3_bind_int64(stmt, 1, folder->row);
     sqlite3_bind_int64(stmt, 2, keep > INT64_MAX ? INT64_MAX : (int64_t)keep);
+    sqlite3_bind_int64(stmt, 3, folder->generation - STATE_GENERATIONS);
     return state_sqlite_run(sqlite, SQL_PRUNE, err);
 }
 

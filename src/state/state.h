@@ -13,7 +13,8 @@
 #include "base/err.h"
 
 enum {
-    STATE_SHA256 = 32
+    STATE_SHA256 = 32,
+    STATE_GENERATIONS = 8, /* changes of UIDVALIDITY for which old hashes are kept in any case */
 };
 
 enum state_kind {
@@ -125,9 +126,11 @@ static inline int state_load_proofs(struct state *state, struct state_proofs *re
     return state->ops->load_proofs(state, ret_proofs, err);
 }
 
-/* Keeps at most `keep` of the folder's old hashes, the newest (last UIDVALIDITY, highest UID):
- * there cannot be more mails left over from before than the mailbox has that are not known
- * otherwise. Does nothing to a folder that has since been loaded under another uidvalidity. */
+/* Keeps the folder's old hashes of the last STATE_GENERATIONS changes of UIDVALIDITY, as it may be
+ * filled again by and by (from a backup, from another server, made again twice), and with them at
+ * least `keep` in all, the newest (last UIDVALIDITY, highest UID): there cannot be more mails left
+ * over from before than the mailbox has that are not known otherwise. Does nothing to a folder that
+ * has since been loaded under another uidvalidity. */
 static inline int state_prune_old(struct state *state, int64_t folder, size_t keep, struct err *err)
 {
     return state->ops->prune_old(state, folder, keep, err);

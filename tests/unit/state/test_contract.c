@@ -28,6 +28,11 @@
 #include "state/memory.h"
 #include "state/sqlite.h"
 
+/* Nine changes of UIDVALIDITY, to 29, with these old hashes all along. */
+#define AGE(olds)                                                                                  \
+    "load 0 21" olds "\nload 0 22" olds "\nload 0 23" olds "\nload 0 24" olds "\nload 0 25" olds   \
+    "\nload 0 26" olds "\nload 0 27" olds "\nload 0 28" olds "\nload 0 29" olds "\n"
+
 static const struct {
     const char *account;
     const char *folder;
@@ -131,24 +136,31 @@ static const struct {
                                         "load 0 8 +a\nload 1 8 +a\n"
                                         "0 rec 1 a _\ncommit\n"
                                         "load 0 8 1da:\nload 1 8 +a\n"},
-    {"pruning keeps the newest: last uidvalidity, highest uid",
+    {"pruning keeps what the last eight changes made old",
      "load 0 7\n0 del 10 a _\n0 del 11 b _\ncommit\n"
-     "load 0 8 +a +b\n0 del 1 c _\n0 del 2 d _\n0 del 3 e _\ncommit\n"
-     "load 0 9 +a +b +c +d +e\n"
-     "prune 0 9\nload 0 9 +a +b +c +d +e\n"
-     "prune 0 5\nload 0 9 +a +b +c +d +e\n"
-     "prune 0 4\nload 0 9 +b +c +d +e\n"
-     "prune 0 2\nload 0 9 +d +e\n"
-     "0 del 1 f _\ncommit\n"
-     "prune 0 0\nload 0 9 1df:\n"},
-    {"pruning counts what is used up as gone", "load 0 7\n0 del 1 a _\n0 del 2 b _\n0 del 3 c _\n"
-                                               "commit\nload 0 8 +a +b +c\n"
-                                               "0 rec 1 c _\ncommit\nprune 0 2\n"
-                                               "load 0 8 1dc: +a +b\n"
-                                               "prune 0 1\nload 0 8 1dc: +b\n"},
-    {"pruning is the folder's own", "load 0 7\nload 1 7\n0 del 1 a _\n1 del 1 a _\ncommit\n"
-                                    "load 0 8 +a\nload 1 8 +a\nprune 0 0\n"
-                                    "load 0 8\nload 1 8 +a\n"},
+     "load 0 8 +a +b\n0 del 1 c _\n0 rec 2 b _\ncommit\nprune 0 0\n"
+     "load 0 9 +a +b +c\n0 rec 1 c _\ncommit\nprune 0 0\n"
+     "load 0 10 +a +b +c\nprune 0 0\nload 0 11 +a +b +c\nload 0 12 +a +b +c\n"
+     "load 0 13 +a +b +c\nload 0 14 +a +b +c\nload 0 15 +a +b +c\nprune 0 0\n"
+     "load 0 15 +a +b +c\nload 0 16 +a +b +c\nprune 0 0\nload 0 16 +b +c\n"
+     "load 0 17 +b +c\nprune 0 0\nload 0 17 +c\nload 0 18 +c\nprune 0 0\nload 0 18\n"},
+    {"pruning keeps the newest of the others: last uidvalidity, highest uid",
+     "load 0 7\n0 del 10 a _\n0 del 11 b _\ncommit\n"
+     "load 0 8 +a +b\n0 del 1 c _\n0 del 2 d _\n0 del 3 e _\ncommit\n" AGE(
+         " +a +b +c +d +e") "prune 0 9\nload 0 29 +a +b +c +d +e\n"
+                            "prune 0 5\nload 0 29 +a +b +c +d +e\n"
+                            "prune 0 4\nload 0 29 +b +c +d +e\n"
+                            "prune 0 2\nload 0 29 +d +e\n"
+                            "0 del 1 f _\ncommit\n"
+                            "prune 0 0\nload 0 29 1df:\n"},
+    {"pruning counts what is used up as gone",
+     "load 0 7\n0 del 1 a _\n0 del 2 b _\n0 del 3 c _\n"
+     "commit\n" AGE(" +a +b +c") "0 rec 1 c _\ncommit\nprune 0 2\n"
+                                 "load 0 29 1dc: +a +b\n"
+                                 "prune 0 1\nload 0 29 1dc: +b\n"},
+    {"pruning is the folder's own", "load 0 7\nload 1 7\n0 del 1 a _\n1 del 1 a _\ncommit\n" AGE(
+                                        " +a") "load 1 8 +a\nprune 0 0\n"
+                                               "load 0 29\nload 1 8 +a\n"},
     {"late changes: a delivery becomes an old hash, the rest is nothing",
      "load 0 7\n0 del 1 a _\n0 del 2 b _\ncommit\n"
      "load 0 8 +a +b\n0 del 1 c _\ncommit\n"
@@ -157,10 +169,9 @@ static const struct {
      "0:7 rec 4 a _\ncommit\n" /* its own hash takes the place of the used one */
      "load 0 8 1dc: +a +b +d\n"
      "prune 0 2\n"
-     "load 0 8 1dc: +a +d\n"
      "prune 0:7 0\n"
-     "load 0 8 1dc: +a +d\n"
-     "load 0 9 +a +c +d\n"},
+     "load 0 8 1dc: +a +b +d\n"
+     "load 0 9 +a +b +c +d\n"},
     {"a late delivery of a folder of which nothing was known",
      "load 0 7\nload 0 8\n0:7 del 3 d _\ncommit\nload 0 8 +d\nload 0 9 +d\n"},
     {"the same late delivery twice is one", "load 0 7\nload 0 8\n0:7 del 3 d _\n0:7 del 3 d _\n"

@@ -166,13 +166,17 @@ static void test_change_of_uidvalidity(void **unused)
     assert_int_equal(folder.count, 0);
     assert_int_equal(folder.old_count, 10);
 
+    for (uint32_t uidvalidity = 3; uidvalidity < 3 + STATE_GENERATIONS; uidvalidity++) {
+        state_folder_release(&folder);
+        folder = space_load(space.state, uidvalidity);
+    }
     space_limit((rlim_t)scratch_size(scratch.path, "-wal"));
     assert_int_equal(state_prune_old(space.state, folder.id, 3, &err), -1);
     space_limit(0);
     space_is_short(&err);
     assert_int_equal(state_prune_old(space.state, folder.id, 3, NULL), 0);
     state_folder_release(&folder);
-    folder = space_load(space.state, 2);
+    folder = space_load(space.state, 2 + STATE_GENERATIONS);
     assert_int_equal(folder.old_count, 3);
     state_folder_release(&folder);
     space_end(&space);
