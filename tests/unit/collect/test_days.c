@@ -458,6 +458,31 @@ static void test_shifts(void **state)
     }
 }
 
+/* Made again twice, as by a restore that was begun anew, and filled by and by: what was delivered
+ * is known all the same. */
+static void test_filled_by_and_by(void **state)
+{
+    (void)state;
+    static const char *const letters[] = {"one", "two", "three", "four"};
+    stage_init(&stage);
+    stage.settings.continuous = stage.settings.fetch_all = true;
+    trap = stage_add_trap(&stage, "trap");
+    for (size_t i = 0; i < 4; i++)
+        trap_deliver(trap, "INBOX", letters[i]);
+    stage_start(&stage);
+    stage_await_taken(&stage, MINUTE, 4);
+    for (unsigned made = 0; made < 2; made++) {
+        trap_remove_box(trap, "INBOX");
+        trap_add_box(trap, "INBOX", "");
+        for (size_t i = 0; i < 1 + 3 * made; i++) {
+            trap_deliver(trap, "INBOX", letters[i]);
+            stage_pass(&stage, 20 * MINUTE);
+        }
+    }
+    stage_assert_taken(&stage, letters, 4);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_renumbered_and_flagged),
         cmocka_unit_test(test_sightings),
         cmocka_unit_test(test_shifts),
+        cmocka_unit_test(test_filled_by_and_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
