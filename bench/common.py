@@ -89,9 +89,11 @@ class Collector:
         for name, content in files.items():
             (directory / name).write_text(json.dumps(content))
             (directory / name).chmod(0o600)
+        # The environment is that of the unit file in packaging/.
         self.process = Process([*collector(), "-c", "-f", directory / "feed.yml",
                                 "-m", directory / "mailboxes.yml", "-s", directory / "state.db"],
-                               directory / "collector.log")
+                               directory / "collector.log",
+                               env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
         self._files = pathlib.Path("/proc") / str(self.process.popen.pid)
 
     def memory(self, what="VmRSS"):

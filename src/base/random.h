@@ -7,7 +7,8 @@
 
 #include "base/num.h"
 
-/* Fills `out`. Cannot fail: aborts where the kernel has no randomness. */
+/* Fills `out`, from any thread, and in a child with other bytes than in its parent. Cannot fail:
+ * aborts where the kernel has no randomness. */
 void random_bytes(void *out, size_t len);
 
 /* The pause before attempt number `attempt` (0 is the first repetition): `first` doubled each

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/random.h"
 
@@ -30,6 +32,29 @@ static void test_bytes(void **state)
     for (size_t i = 0; i < 32; i++)
         assert_int_equal(changed[i], 0xFF);
     random_bytes(NULL, 0);
+}
+
+static void test_child_has_others(void **state)
+{
+    (void)state;
+    uint8_t own[16], others[16];
+    int ends[2];
+    random_bytes(own, 1); /* so that more of them are at hand */
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        random_bytes(others, sizeof others);
+        _exit(write(ends[1], others, sizeof others) == sizeof others ? 0 : 1);
+    }
+    assert_true(child > 0);
+    random_bytes(own, sizeof own);
+    assert_int_equal(read(ends[0], others, sizeof others), sizeof others);
+    assert_memory_not_equal(own, others, sizeof own);
+    close(ends[0]);
+    close(ends[1]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static volatile sig_atomic_t random_interrupts;
@@ -100,9 +125,8 @@ static void test_backoff_spreads(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_interrupted),
-        cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_bytes),           cmocka_unit_test(test_child_has_others),
+        cmocka_unit_test(test_interrupted),     cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_backoff_spreads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
