@@ -12,7 +12,7 @@ from conftest import digest, own_mails
 from peers.dovecot import Dovecot
 from peers.expect import feed, mailbox, received
 from peers.fixtures import live  # noqa: F401
-from peers.process import children
+from peers.process import children, first_free
 from peers.token_endpoint import Answer, TokenEndpoint, json_answer
 
 # One for each test.
@@ -149,9 +149,7 @@ def test_token_command_without_descriptors(dovecot, trap, endpoint, broker, subs
     run.wait_for_log(f"{trap} INBOX: 3 delivered")
     clerk = children(run.process.pid)[0]
     hard = resource.prlimit(clerk, resource.RLIMIT_NOFILE)[1]
-    taken = set(map(int, os.listdir(f"/proc/{clerk}/fd")))
-    first_free = min(set(range(len(taken) + 1)) - taken)
-    resource.prlimit(clerk, resource.RLIMIT_NOFILE, (first_free, hard))
+    resource.prlimit(clerk, resource.RLIMIT_NOFILE, (first_free(clerk), hard))
     endpoint.revoke()
     end_session(dovecot, trap)
     run.wait_for_log(f"{trap}: .*: too many open files: raise the limit")

@@ -76,7 +76,9 @@ class CuttingProxy:
 
     def cut_after(self, link, count):
         """Resets it when so many bytes more have passed, in the midst of whatever they are."""
-        link.budget = count
+        def limit(link):  # in the thread, which counts down what is left
+            link.budget = count
+        self._later(limit, link)
 
     def cut_next(self, count, cleanly):
         """The same of the link that is made next."""

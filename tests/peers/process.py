@@ -68,6 +68,12 @@ def children(pid):
             pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def first_free(pid):
+    """The descriptor that a process would get next: with it as the limit, it gets none."""
+    taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    return min(set(range(len(taken) + 1)) - taken)
+
+
 def memory(pid):
     """The most memory that a process ever had, in bytes."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

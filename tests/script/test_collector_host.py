@@ -18,7 +18,7 @@ from peers.collector import Run
 from peers.fixtures import hpfeeds, imap, live, once, run, spam, start  # noqa: F401
 from peers.host import Host
 from peers.notify import Manager
-from peers.process import REPOSITORY
+from peers.process import REPOSITORY, first_free
 
 MANUAL = REPOSITORY / "docs" / "man" / "imap-collector.1"
 
@@ -318,7 +318,7 @@ def test_descriptors_run_out_for_the_configuration(imap, hpfeeds, live):
     run = live(hpfeeds.feed(), [server.mailbox()])
     all_marked(server)
     pid = clerk(run)
-    few, hard = len(os.listdir(f"/proc/{pid}/fd")), resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    few, hard = first_free(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
     for count in range(few, few + 40):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
         seen = len(run.lines)
