@@ -13,7 +13,8 @@
 
 enum {
     FOLDER_SURPLUS = 1000,
-    FOLDER_FRUITLESS = 20, /* looks in a row for more that is not there */
+    FOLDER_FRUITLESS = 20,   /* looks in a row for more that is not there */
+    FOLDER_PARTS_MAX = 1000, /* of one search: Yahoo takes a thousand mails for each (2026) */
     /* A look at a whole folder that finds nothing needs nothing of the state but to forget what
      * is gone, which can wait. */
     FOLDER_FORGET_INTERVAL = 24 * 3600 * 1000,
@@ -99,18 +100,27 @@ static bool folder_is_partial(const struct folder *folder)
     return folder->look != FOLDER_LOOK_ALL;
 }
 
-/* Searches all, or what is behind `next`. Without -a, what somebody has read is left alone. */
-static uint32_t folder_issue_search(struct folder *folder, bool partial)
+/* Searches all, or what is from `first` on; without `all`, for unseen mails only. */
+static uint32_t folder_issue_search(struct folder *folder, uint64_t first, bool all)
 {
     char criteria[64];
-    const char *unseen = folder->env->settings.fetch_all ? "" : " UNSEEN";
-    if (partial)
-        snprintf(criteria, sizeof criteria, "UID %llu:*%s", (unsigned long long)folder->next,
-                 unseen);
+    const char *unseen = all ? "" : " UNSEEN";
+    if (folder->parts)
+        snprintf(criteria, sizeof criteria, "UID %llu:%u%s", (unsigned long long)first,
+                 folder->part_below - 1, unseen);
+    else if (first > 1)
+        snprintf(criteria, sizeof criteria, "UID %llu:*%s", (unsigned long long)first, unseen);
     else
-        snprintf(criteria, sizeof criteria, "%s", *unseen ? unseen + 1 : "ALL");
-    folder->news = false;
+        snprintf(criteria, sizeof criteria, "%s", all ? "ALL" : unseen + 1);
     return imap_session_uid_search(folder->session, criteria);
+}
+
+/* Without -a, what somebody has read is left alone. */
+static uint32_t folder_search_new(struct folder *folder, bool partial)
+{
+    folder->parts = 0;
+    folder->news = false;
+    return folder_issue_search(folder, partial ? folder->next : 1, folder->env->settings.fetch_all);
 }
 
 static void folder_search(struct folder *folder)
@@ -119,7 +129,24 @@ static void folder_search(struct folder *folder)
     folder->search_whole = false;
     folder->looked_at_all = false;
     folder->overlooked = folder->unannounced = 0;
-    folder->search_command = folder_issue_search(folder, folder_is_partial(folder));
+    folder->search_command = folder_search_new(folder, folder_is_partial(folder));
+}
+
+/* RFC 9738: a server may look at so many mails in one search, from the last one backwards, and says
+ * how far it came. The number of the command that goes on from there with the search that was
+ * answered; 0: there is no more. *ret_whole: all of it was looked at. */
+static uint32_t folder_search_on(struct folder *folder, const struct imap_event *event,
+                                 uint64_t first, bool all, bool *ret_whole)
+{
+    uint32_t lowest = event->code_uid;
+    bool limited = event->code == IMAP_CODE_MESSAGELIMIT;
+    *ret_whole = !limited || (lowest && lowest <= first);
+    if (*ret_whole || !lowest || (folder->parts && lowest >= folder->part_below) ||
+        folder->parts > folder->exists || folder->parts == FOLDER_PARTS_MAX)
+        return 0;
+    folder->parts++;
+    folder->part_below = lowest;
+    return folder_issue_search(folder, first, all);
 }
 
 /* What was known by UIDs means nothing any more. */
@@ -228,6 +255,12 @@ static uint64_t folder_digest(const struct imap_uidset *set)
     return digest;
 }
 
+static void folder_search_present(struct folder *folder)
+{
+    folder->parts = 0;
+    folder->present_command = folder_issue_search(folder, 1, true);
+}
+
 /* Both the search and the state have answered: what is to be done is known. */
 static void folder_plan(struct folder *folder)
 {
@@ -257,7 +290,7 @@ static void folder_plan(struct folder *folder)
 
     /* All mails, though only the known ones are of interest: what is short can be told by it. */
     if (whole && folder->known.count && !folder->env->settings.fetch_all)
-        folder->present_command = imap_session_uid_search(folder->session, "ALL");
+        folder_search_present(folder);
     folder_proceed(folder, true);
 }
 
@@ -404,7 +437,11 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
         folder_search(folder);
         return;
     }
-    folder->search_whole = event->code != IMAP_CODE_MESSAGELIMIT;
+    folder->search_command =
+        folder_search_on(folder, event, folder_is_partial(folder) ? folder->next : 1,
+                         folder->env->settings.fetch_all, &folder->search_whole);
+    if (folder->search_command)
+        return;
     if (!folder->search_whole && !folder->limit_told)
         folder_warn(folder, "the server limits searches: the rest comes with later looks, when "
                             "what is delivered is not found any more");
@@ -446,8 +483,11 @@ static void folder_found_more(struct folder *folder, const struct imap_event *ev
 
 static void folder_looked(struct folder *folder, const struct imap_event *event)
 {
+    bool whole = false;
     folder->present_command = 0;
-    if (event->status == IMAP_OK && event->code != IMAP_CODE_MESSAGELIMIT) {
+    if (event->status == IMAP_OK)
+        folder->present_command = folder_search_on(folder, event, 1, true, &whole);
+    if (whole) {
         struct imap_uidset present = {0};
         found_take(&folder->present, &present);
         if (imap_uidset_size(&present) >= folder->exists)
@@ -572,7 +612,7 @@ void folder_proceed(struct folder *folder, bool may_issue)
     if (may_issue)
         fetch_next(&folder->fetch);
     if (may_issue && folder_may_look_more(folder))
-        folder->more_command = folder_issue_search(folder, true);
+        folder->more_command = folder_search_new(folder, true);
     bool last = worklist_empty(&folder->work) && folder_settled(folder) &&
                 !folder->present_command && !folder->more_command;
     /* While the sink is down nothing more is coming, either. */

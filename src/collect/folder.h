@@ -71,6 +71,8 @@ struct folder {
     uint32_t more_command;    /* what else has come while there was work in hand */
     unsigned more_fruitless;  /* of these in a row, found nothing */
     uint32_t present_command; /* what of the known is still there */
+    unsigned parts;      /* of the one at work, behind the first: the server limits searches … */
+    uint32_t part_below; /* … and the next is for what is below this UID */
     bool search_answered;
     bool search_again;  /* it looked too narrowly: UIDVALIDITY turned out to be another */
     bool search_whole;  /* no limit of the server's cut its result off */

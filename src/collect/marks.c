@@ -15,14 +15,14 @@ enum {
     MARKS_SET_OCTETS = 900,
     MARKS_ENOUGH = 64, /* while more mail comes, small steps are not worth their round trip */
     /* Mails in one COPY: if its answer does not come, nobody knows whether it was done, and it is
-     * done again. As many as fit into a command whatever their UIDs are. */
-    MARKS_COPIES = MARKS_SET_OCTETS / 11,
+     * done again. */
+    MARKS_COPIES = 80,
 };
 
 void marks_init(struct marks *marks, struct folder *folder, const struct collect_account *account)
 {
     static const char *const names[] = {"seen", "none", "delete", "move:", "keyword:"};
-    *marks = (struct marks){.folder = folder, .account = account};
+    *marks = (struct marks){.folder = folder, .account = account, .most = UINT64_MAX};
     marks->action =
         mem_printf("%s%s", names[account->after], account->after_name ? account->after_name : "");
 }
@@ -107,22 +107,15 @@ static char *marks_active_text(const struct marks *marks, struct buf *text)
     return buf_cstr(text);
 }
 
-/* Moves as many mails as fit one command from `from` to the active set. */
-static void marks_activate(struct marks *marks, struct imap_uidset *from)
+/* Moves as many mails as fit one command, at most `most`, from `from` to the active set. */
+static void marks_activate(struct marks *marks, struct imap_uidset *from, uint64_t most)
 {
     struct buf text = {0};
     imap_uidset_take_text(from, &text, MARKS_SET_OCTETS);
     imap_uidset_clear(&marks->active);
     imap_uidset_parse(&marks->active, (char *)text.data, text.len, SIZE_MAX);
+    imap_uidset_cut(&marks->active, most, from);
     buf_release(&text);
-}
-
-static void marks_activate_copies(struct marks *marks)
-{
-    uint32_t uid;
-    imap_uidset_clear(&marks->active);
-    for (int i = 0; i < MARKS_COPIES && (uid = imap_uidset_take_first(&marks->due)); i++)
-        imap_uidset_add(&marks->active, uid, uid);
 }
 
 /* Entering a state issues its command. */
@@ -190,10 +183,10 @@ static void marks_begin(struct marks *marks)
     enum marks_state step = marks_first_step(marks);
     if (step == MARKS_COPYING && marks->copies_unrecorded)
         return;
-    if (step == MARKS_COPYING)
-        marks_activate_copies(marks);
-    else
-        marks_activate(marks, &marks->due);
+    uint64_t most = marks->most;
+    if (step == MARKS_COPYING && most > MARKS_COPIES)
+        most = MARKS_COPIES;
+    marks_activate(marks, &marks->due, most);
     marks_enter(marks, step);
 }
 
@@ -202,7 +195,7 @@ void marks_next(struct marks *marks, bool last)
     if (!marks->session || marks->state != MARKS_IDLE || marks->refused)
         return;
     if (marks->copied.count) {
-        marks_activate(marks, &marks->copied);
+        marks_activate(marks, &marks->copied, marks->most);
         marks_enter(marks, MARKS_DELETING);
     } else if (marks->due.count && (last || imap_uidset_size(&marks->due) >= MARKS_ENOUGH)) {
         marks_begin(marks);
@@ -317,6 +310,23 @@ static void marks_succeeded(struct marks *marks, enum imap_code code)
     }
 }
 
+/* RFC 9738: these were too many mails for one command of this server. How many of them it has seen
+ * to makes no difference, as each step but a COPY may be done again, and a COPY is done for all or
+ * for none. */
+static bool marks_too_many(struct marks *marks, const struct imap_event *event)
+{
+    uint64_t size = imap_uidset_size(&marks->active);
+    if (event->code != IMAP_CODE_MESSAGELIMIT || size < 2 ||
+        (marks->state == MARKS_COPYING && event->status == IMAP_OK))
+        return false;
+    marks->most = event->code_number && event->code_number < size ? event->code_number : size / 2;
+    bool copied = marks->account->after == COLLECT_AFTER_MOVE &&
+                  (marks->state == MARKS_DELETING || marks->state == MARKS_EXPUNGING);
+    imap_uidset_add_set(copied ? &marks->copied : &marks->due, &marks->active);
+    marks_enter(marks, MARKS_IDLE);
+    return true;
+}
+
 void marks_done(struct marks *marks, const struct imap_event *event)
 {
     static const char *const whats[] = {
@@ -330,6 +340,8 @@ void marks_done(struct marks *marks, const struct imap_event *event)
         [MARKS_LOOKING] = "expunged",
         [MARKS_SWEEPING] = "expunged",
     };
+    if (marks_too_many(marks, event))
+        return;
     if (event->status == IMAP_OK)
         marks_succeeded(marks, event->code);
     else if ((marks->state == MARKS_MOVING || marks->state == MARKS_COPYING) &&

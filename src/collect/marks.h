@@ -45,6 +45,7 @@ struct marks {
     bool created;               /* the target was created already: not twice */
     bool swept;                 /* the look for a plain EXPUNGE was taken */
     size_t copies_unrecorded;   /* made, and not on record yet */
+    uint64_t most;              /* mails in one command, by this server's limit (RFC 9738) */
     struct imap_uidset due;     /* to be done */
     struct imap_uidset copied;  /* to be done, but for the copy */
     struct imap_uidset active;  /* of the step on its way */

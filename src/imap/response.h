@@ -73,7 +73,7 @@ enum imap_code {
     IMAP_CODE_APPENDUID,
     IMAP_CODE_COPYUID,
     IMAP_CODE_NOTIFICATIONOVERFLOW, /* RFC 5465: NOTIFY is off, by the server */
-    IMAP_CODE_MESSAGELIMIT,         /* number (RFC 9738) */
+    IMAP_CODE_MESSAGELIMIT,         /* number, code_uid (RFC 9738) */
 };
 
 /* Capabilities, as bits. */
@@ -188,8 +188,9 @@ struct imap_response {
      * among them are left out. Longer than text_max they are cut. */
     const char *text;
     size_t text_len;
-    unsigned caps;   /* enum imap_cap; CAPABILITY, and STATUS with that code */
-    uint64_t number; /* see the types and codes */
+    unsigned caps;     /* enum imap_cap; CAPABILITY, and STATUS with that code */
+    uint64_t number;   /* see the types and codes */
+    uint32_t code_uid; /* MESSAGELIMIT: the lowest UID that was seen to; 0: it does not say */
     bool keywords_allowed;
     unsigned flags;
     /* LIST, STATUS: the mailbox's name as sent (decoded from quoting), NUL-terminated, without NUL

@@ -62,6 +62,7 @@ static int imap_session_event(struct imap_event *event, enum imap_event_type typ
     event->status = IMAP_OK;
     event->code = IMAP_CODE_NONE;
     event->code_number = 0;
+    event->code_uid = 0;
     event->text[0] = '\0';
     event->action = ERR_RETRY_LATER;
     event->response = NULL;
@@ -78,6 +79,7 @@ static int imap_session_status_event(const struct imap_session *session, struct 
     event->status = response->status;
     event->code = response->code;
     event->code_number = response->number;
+    event->code_uid = response->code_uid;
     event->action = imap_refusal_action(response);
     imap_refusal_words(event->text, sizeof event->text, response, &session->credentials);
     return 1;

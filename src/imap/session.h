@@ -88,6 +88,7 @@ struct imap_event {
     enum imap_status status;
     enum imap_code code;
     uint64_t code_number;                     /* the code's argument, if it has a number */
+    uint32_t code_uid;                        /* its second one, where that is a UID; else 0 */
     char text[256];                           /* DONE, BYE: the server's words, escaped */
     enum err_action action;                   /* of NO, BAD and BYE: will waiting help? */
     const struct imap_response *response;     /* DATA; valid until the next call */

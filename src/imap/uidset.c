@@ -213,6 +213,25 @@ uint32_t imap_uidset_take_first(struct imap_uidset *set)
     return uid;
 }
 
+void imap_uidset_cut(struct imap_uidset *set, uint64_t size, struct imap_uidset *rest)
+{
+    uint64_t kept = 0;
+    size_t i = 0;
+    while (i < set->count && kept + set->ranges[i].last - set->ranges[i].first < size) {
+        kept += (uint64_t)set->ranges[i].last - set->ranges[i].first + 1;
+        i++;
+    }
+    if (i == set->count)
+        return;
+    if (kept < size) { /* this one in two, of which the first stays */
+        uint32_t last = set->ranges[i].first + (uint32_t)(size - kept) - 1;
+        imap_uidset_insert(set, i + 1, (struct imap_range){last + 1, set->ranges[i].last});
+        set->ranges[i++].last = last;
+    }
+    imap_uidset_merge(rest, set->ranges + i, set->count - i);
+    set->count = i;
+}
+
 uint64_t imap_uidset_take_text(struct imap_uidset *set, struct buf *out, size_t max_octets)
 {
     uint64_t taken = 0;

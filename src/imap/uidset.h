@@ -36,6 +36,8 @@ bool imap_uidset_contains(const struct imap_uidset *set, uint32_t uid);
 uint64_t imap_uidset_size(const struct imap_uidset *set);
 /* Removes and returns the smallest number; 0 when empty. O(1). */
 uint32_t imap_uidset_take_first(struct imap_uidset *set);
+/* Leaves the smallest `size` numbers, and adds the others to `rest`: O(ranges) of both. */
+void imap_uidset_cut(struct imap_uidset *set, uint64_t size, struct imap_uidset *rest);
 
 /* Appends the set's text ("1:3,7,9:12") to `out`, as many leading ranges as fit in `max_octets`
  * (>= 24, so at least one always fits), and removes those from the set: for commands of bounded

@@ -298,36 +298,47 @@ class Session:
             self.bad(command, "no folder is selected")
             return
         with self.server.lock:
-            uids = self._found(command.args.decode().removeprefix("RETURN (ALL) "))
+            uids, partial = self._found(command.args.decode().removeprefix("RETURN (ALL) "))
         if "RETURN" not in command.args.decode():
             self.send("* SEARCH", "".join(f" {uid}" for uid in uids), "\r\n")
         else:
             found = f" ALL {format_set(uids)}" if uids else ""
             self.send(f'* ESEARCH (TAG "{command.tag}") UID{found}\r\n')
-        self.ok(command)
+        self.ok(command, partial + "done")
+
+    def _within_limit(self, mails):
+        """The last ones, where the server has a limit, and the code that says so (RFC 9738)."""
+        limit = self.server.limit
+        if not limit or len(mails) <= limit:
+            return mails, ""
+        return mails[-limit:], f"[MESSAGELIMIT {limit} {mails[-limit][1].uid}] "
 
     def _found(self, criteria):
-        found = set(self.folder.uids())
-        words = iter(criteria.split())
+        mails = list(enumerate(self.folder.mails, 1))
+        words = criteria.split()
+        if words[0] == "UID":
+            mails = parse_set(words[1], self.folder)
+            words = words[2:]
+        mails, partial = self._within_limit(mails)
         for word in words:
             if word == "UNSEEN":
-                found &= {mail.uid for mail in self.folder.mails if "\\Seen" not in mail.flags}
+                mails = [(seq, mail) for seq, mail in mails if "\\Seen" not in mail.flags]
             elif word == "DELETED":
-                found &= {mail.uid for mail in self.folder.mails if "\\Deleted" in mail.flags}
-            elif word == "UID":
-                found &= {mail.uid for _, mail in parse_set(next(words), self.folder)}
+                mails = [(seq, mail) for seq, mail in mails if "\\Deleted" in mail.flags]
             else:
                 assert word == "ALL", criteria
-        return sorted(found)
+        return [mail.uid for _, mail in mails], partial
 
     def _mails(self, command):
-        """The mails of a command about a set, and the rest of its arguments."""
+        """The mails of a command about a set, within the server's limit, the rest of its arguments,
+        and the code that tells of the limit."""
         text, _, rest = command.args.decode().partition(" ")
         with self.server.lock:
-            return parse_set(text, self.folder), rest
+            mails, partial = self._within_limit(parse_set(text, self.folder))
+        return mails, rest, partial
 
     def _uid_fetch(self, command):
-        mails, items = self._mails(command)
+        mails, items, partial = self._mails(command)
         for seq, mail in mails:
             if "BODY" in items:
                 (mail.answer or Session.send_body)(self, mail, seq)
@@ -337,10 +348,10 @@ class Session:
                 size = "" if mail.size is None else f" RFC822.SIZE {mail.size}"
                 self.send(f"* {seq} FETCH (UID {mail.uid} FLAGS ({' '.join(sorted(mail.flags))})"
                           f"{size})\r\n")
-        self.ok(command)
+        self.ok(command, partial + "done")
 
     def _uid_store(self, command):
-        mails, change = self._mails(command)
+        mails, change, partial = self._mails(command)
         if self.read_only:
             self.no(command, "[READ-ONLY] it is read-only")
             return
@@ -348,7 +359,7 @@ class Session:
         with self.server.lock:
             for _, mail in mails:
                 mail.flags |= set(added[1].split())
-        self.ok(command)
+        self.ok(command, partial + "done")
 
     def _remove(self, mails):
         """Takes mails out of the folder, and says so as EXPUNGE does: from the last one on."""
@@ -358,10 +369,10 @@ class Session:
             self.send(f"* {seq} EXPUNGE\r\n")
 
     def _uid_expunge(self, command):
-        mails, _ = self._mails(command)
+        mails, _, partial = self._mails(command)
         with self.server.lock:
             self._remove([(seq, mail) for seq, mail in mails if "\\Deleted" in mail.flags])
-        self.ok(command)
+        self.ok(command, partial + "done")
 
     def _expunge(self, command):
         with self.server.lock:
@@ -376,22 +387,24 @@ class Session:
         return target
 
     def _uid_copy(self, command):
-        mails, name = self._mails(command)
+        mails, name, partial = self._mails(command)
         target = self._target(command, name)
-        if target:
+        if partial:  # all or none
+            self.no(command, f"[MESSAGELIMIT {self.server.limit}] too many")
+        elif target:
             for _, mail in mails:
                 target.add(mail.body, mail.flags)
             self.ok(command)
 
     def _uid_move(self, command):
-        mails, name = self._mails(command)
+        mails, name, partial = self._mails(command)
         target = self._target(command, name)
         if target:
             for _, mail in mails:
                 target.add(mail.body, mail.flags)
             with self.server.lock:
                 self._remove(mails)
-            self.ok(command)
+            self.ok(command, partial + "done")
 
     def _create(self, command):
         self.server.folders[command.args.decode().strip('"')] = Folder()
@@ -412,6 +425,7 @@ class Server:
         self.commands = []
         self.received = b""
         self.tls_errors = []
+        self.limit = None  # how many mails a command may be about (RFC 9738)
         self.errors = []  # of overrides: they must not fail
         self.connections = 0
         self.sessions = []  # of all connections

@@ -132,6 +132,7 @@ def oauth(imap):
 
 def reconnect(server):
     """The server ends its connection, and the collector comes again."""
+    server.wait_for_idle()
     before = server.connections
     server.inbox.add(spam(9)[8])
     for session in server.sessions:

@@ -401,7 +401,7 @@ def test_a_limit_of_messages(imap, hpfeeds, run, status):
     server = imap(spam(9))
 
     def fetch(s, command):
-        mails, items = s._mails(command)
+        mails, items, _ = s._mails(command)
         command.args = f"{format_set([mail.uid for _, mail in mails[:2]])} {items}".encode()
         tag, command.tag = command.tag, "*"
         s.default(command)

@@ -129,7 +129,7 @@ def test_the_wrong_mail_for_the_right_one(imap, hpfeeds, run):
 def refuse_a_set_with(server, uid, words="[CORRUPTION] cannot read it"):
     """FETCH of bodies is answered NO, with nothing, where the set holds the UID."""
     def answer(s, command):
-        mails, items = s._mails(command)
+        mails, items, _ = s._mails(command)
         if "BODY" not in items or all(mail.uid != uid for _, mail in mails):
             return DEFAULT
         return s.no(command, words)
@@ -254,6 +254,70 @@ def test_search_results_of_every_kind(imap, hpfeeds, run):
         text = command.args.split(b" ")[0].decode()
         ends = [int(end) for part in text.split(",") for end in part.split(":")]
         assert ends == sorted(ends), text  # descending sets are answered BAD by some
+
+
+LIMITED = {
+    "seen": ("seen", CAPABILITIES),
+    "keyword": ({"keyword": "Done"}, CAPABILITIES),
+    "none": ("none", CAPABILITIES),
+    "delete": ("delete", CAPABILITIES),
+    "sweep": ("delete", without("UIDPLUS")),
+    "move": ({"move": "Done"}, CAPABILITIES),
+    "copy": ({"move": "Done"}, without("MOVE")),
+}
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10, 29])
+@pytest.mark.parametrize("options", [(), ("-a",)])
+def test_a_server_that_limits_the_mails_of_a_command(imap, hpfeeds, run, options, limit):
+    """RFC 9738, as of Yahoo: of a search the last ones are looked at, of which none need be new, and
+    of a mark, a move or an expunge the last ones are done."""
+    servers = {name: imap(spam(30, who=name), capabilities=capabilities, name=name)
+               for name, (_, capabilities) in LIMITED.items()}
+    mailboxes = []
+    for name, server in servers.items():
+        server.limit = limit
+        server.folders["Done"] = Folder()
+        for mail in server.inbox.mails[-5:]:
+            mail.flags.add("\\Seen")
+        mailboxes.append(server.mailbox(after=LIMITED[name][0]))
+    result = run(hpfeeds.feed(), mailboxes, *options)
+    assert result.code == 0, result
+    taken = 30 if options else 25
+    expected = once(mail for name in LIMITED for mail in spam(30, who=name)[:taken])
+    assert hpfeeds.bodies() == expected
+    result = run(hpfeeds.feed(), mailboxes, *options)
+    assert result.code == 0 and hpfeeds.bodies() == expected, result
+    flags = {name: server.inbox.flags() for name, server in servers.items()}
+    done = range(1, taken + 1)
+    assert all("\\Seen" in flags["seen"][uid] for uid in done)
+    assert all("Done" in flags["keyword"][uid] for uid in done)
+    assert not any(flags["none"][uid] for uid in range(1, 26))
+    for name in ("delete", "move", "copy"):
+        assert list(flags[name]) == list(range(taken + 1, 31))
+    for name in ("move", "copy"):
+        assert (once(mail.body for mail in servers[name].folders["Done"].mails) ==
+                once(spam(30, who=name)[:taken]))
+    # A look for others' mails that is cut short says nothing of those: ours stay, \\Deleted.
+    assert all("\\Deleted" in flags["sweep"][uid] for uid in done if uid in flags["sweep"])
+
+
+@pytest.mark.parametrize("exists", [2, 4294967295])
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_a_limit_without_an_end(imap, hpfeeds, run, exists, step):
+    """Each search was cut short, the server says, at the next UID."""
+    server = imap(spam(2))
+    lowest = 4000000000
+
+    def search(s, command):
+        nonlocal lowest
+        lowest += step
+        s.send(f"* SEARCH 1 2\r\n{command.tag} OK [MESSAGELIMIT 1 {lowest}] more to come\r\n")
+    server.on("UID SEARCH", search)
+    server.on("SELECT", lambda s, c: s.default(c) or s.send(f"* {exists} EXISTS\r\n"))
+    result = run(hpfeeds.feed(), [server.mailbox()])
+    assert result.code == 0 and hpfeeds.bodies() == once(spam(2)), result
+    assert len(server.sent("UID SEARCH")) <= (1100 if step < 0 else 5)
 
 
 @pytest.mark.parametrize("answer", ["NO [INUSE] locked", "BAD what?"])

@@ -119,6 +119,8 @@ static inline void dump_status(struct buf *out, const struct imap_response *r)
     }
     if (r->number)
         buf_printf(out, " number=%" PRIu64, r->number);
+    if (r->code_uid)
+        buf_printf(out, " uid=%" PRIu32, r->code_uid);
     dump_string(out, "text", r->text, r->text_len);
 }
 

@@ -49,7 +49,11 @@ static void test_codes(void **state)
          "status tag=<A1> OK [COPYUID] text=<bomb>\n"},
         {"A1 OK [APPENDUID 1 2] x\r\n", "status tag=<A1> OK [APPENDUID] text=<x>\n"},
         {"A1 NO [MESSAGELIMIT 1000 23221] x\r\n",
+         "status tag=<A1> NO [MESSAGELIMIT] number=1000 uid=23221 text=<x>\n"},
+        {"A1 NO [MESSAGELIMIT 1000] x\r\n",
          "status tag=<A1> NO [MESSAGELIMIT] number=1000 text=<x>\n"},
+        {"A1 OK [MESSAGELIMIT 1000 4294967296] x\r\n",
+         "status tag=<A1> OK [MESSAGELIMIT] number=1000 text=<x>\n"},
         {"A1 NO [THROTTLED] a\r\nA1 NO [LIMIT] b\r\nA1 NO [INUSE] c\r\n",
          "status tag=<A1> NO [THROTTLED] text=<a>\nstatus tag=<A1> NO [LIMIT] text=<b>\n"
          "status tag=<A1> NO [INUSE] text=<c>\n"},

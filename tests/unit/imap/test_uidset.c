@@ -167,6 +167,36 @@ static void test_take_first(void **state)
     imap_uidset_release(&set);
 }
 
+static void test_cut(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t size;
+        const char *kept, *rest;
+    } cases[] = {
+        {0, "", "2:5,7,9:12,20,4294967295"},   {1, "2", "3:5,7,9:12,20,4294967295"},
+        {4, "2:5", "7,9:12,20,4294967295"},    {5, "2:5,7", "9:12,20,4294967295"},
+        {8, "2:5,7,9:11", "12,20,4294967295"}, {10, "2:5,7,9:12,4294967295", "20"},
+        {11, "2:5,7,9:12,4294967295", "20"},   {UINT64_MAX, "2:5,7,9:12,4294967295", "20"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct imap_uidset set = {0}, rest = {0};
+        struct buf text = {0};
+        assert_true(imap_uidset_parse(&set, "2:5,7,9:12,4294967295", 21, SIZE_MAX));
+        imap_uidset_add(&rest, 20, 20);
+        imap_uidset_cut(&set, cases[i].size, &rest);
+        if (set.count)
+            imap_uidset_take_text(&set, &text, 100);
+        assert_string_equal(buf_cstr(&text), cases[i].kept);
+        buf_release(&text);
+        imap_uidset_take_text(&rest, &text, 100);
+        assert_string_equal(buf_cstr(&text), cases[i].rest);
+        buf_release(&text);
+        imap_uidset_release(&set);
+        imap_uidset_release(&rest);
+    }
+}
+
 /* As a queue that is added to while it is taken from, its memory stays small. */
 static void test_queue_memory(void **state)
 {
@@ -327,10 +357,15 @@ static void test_add_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),           cmocka_unit_test(test_add),
-        cmocka_unit_test(test_take_text),       cmocka_unit_test(test_take_first),
-        cmocka_unit_test(test_queue_memory),    cmocka_unit_test(test_against_bitmap),
-        cmocka_unit_test(test_text_round_trip), cmocka_unit_test(test_add_set),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_add),
+        cmocka_unit_test(test_take_text),
+        cmocka_unit_test(test_take_first),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_queue_memory),
+        cmocka_unit_test(test_against_bitmap),
+        cmocka_unit_test(test_text_round_trip),
+        cmocka_unit_test(test_add_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
