@@ -52,7 +52,7 @@ static void test_table_many(void **state)
 {
     (void)state;
     struct conf_table table = {0};
-    static char keys[5000][8];
+    static char keys[5000][16];
     assert_null(conf_table_get(&table, "0", 1));
     for (int i = 0; i < 5000; i++) {
         snprintf(keys[i], sizeof keys[i], "%d", i);
