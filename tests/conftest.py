@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -18,6 +19,15 @@ from peers.process import REPOSITORY, collector  # noqa: E402
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory):
     return Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture
+def entered():
+    """A directory that other users may enter, as they may not pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 @pytest.fixture

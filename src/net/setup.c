@@ -115,12 +115,26 @@ struct net_conn *net_conn_accept(struct net_loop *loop, int fd, const union net_
     return conn;
 }
 
+/* Nothing that the peer says goes to OpenSSL before we have looked at it: it may come while our own
+ * first bytes are on their way out, and OpenSSL reads on by itself behind them. */
+static long net_conn_hold_read(BIO *bio, int operation, const char *data, size_t len, int argi,
+                               long argl, int ret, size_t *processed)
+{
+    (void)data, (void)len, (void)argi, (void)argl, (void)processed;
+    if (operation != BIO_CB_READ)
+        return ret;
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
 void net_conn_begin_shaking(struct net_conn *conn)
 {
     struct net_conn_setup *setup = conn->setup;
     conn->state = NET_CONN_SHAKING;
     conn->deadline_what = "the TLS handshake";
     conn->ssl = net_tls_start(setup->tls, conn->fd, setup->host, &setup->check);
+    if (!setup->tls->server)
+        BIO_set_callback_ex(SSL_get_rbio(conn->ssl), net_conn_hold_read);
     /* A client has the first word. */
     conn->shake_wants = setup->tls->server ? NET_IO_WANT_READ : NET_IO_WANT_WRITE;
     net_conn_watch(conn);
@@ -133,10 +147,12 @@ static bool net_conn_speaks_tls(struct net_conn *conn)
     char shown[100];
     struct err err;
     ssize_t len = recv(conn->fd, words, sizeof words, MSG_PEEK | MSG_DONTWAIT);
-    if (len <= 0)
-        return true; /* nothing yet; what is wrong with the socket OpenSSL will find */
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return true; /* nothing yet */
     conn->setup->spoken = true;
-    if (words[0] == NET_TLS_HANDSHAKE || words[0] == NET_TLS_ALERT)
+    BIO_set_callback_ex(SSL_get_rbio(conn->ssl), NULL);
+    /* What is wrong with the socket OpenSSL will find. */
+    if (len <= 0 || words[0] == NET_TLS_HANDSHAKE || words[0] == NET_TLS_ALERT)
         return true;
     size_t shown_len = (size_t)len;
     while (shown_len && (words[shown_len - 1] == '\n' || words[shown_len - 1] == '\r'))
@@ -152,9 +168,6 @@ void net_conn_shake(struct net_conn *conn)
 {
     struct net_conn_setup *setup = conn->setup;
     struct err err;
-    /* The peer's first bytes may have come, and gone to OpenSSL, between the look and the read of
-     * an earlier turn. */
-    setup->spoken = setup->spoken || BIO_number_read(SSL_get_rbio(conn->ssl));
     if (!setup->spoken && !setup->tls->server && !net_conn_speaks_tls(conn))
         return;
     enum net_io io = net_tls_shake(conn->ssl, &setup->check, &err);

@@ -127,20 +127,16 @@ def test_root_is_warned(start):
 
 
 @as_root
-def test_it_becomes_another_user(tmp_path_factory):
+def test_it_becomes_another_user(entered):
     """For good: no identity, group or right of root's is left; accounts are read as that user."""
     nobody = pwd.getpwnam("nobody")
-    # Nobody may not enter pytest's own directories.
-    directory = tmp_path_factory.mktemp("nobody")
-    for entered in (directory, directory.parent):
-        entered.chmod(0o755)
-    accounts = directory / "accounts.json"
+    accounts = entered / "accounts.json"
     accounts.write_text(json.dumps(ACCOUNTS))
     accounts.chmod(0o600)
     os.chown(accounts, nobody.pw_uid, nobody.pw_gid)
     process = Process([program("hpfeeds-broker"), "--user", "nobody", "-e",
                        "tcp:interface=127.0.0.1:port=0", "--auth", accounts],
-                      directory / "broker.log", cwd=directory)
+                      entered / "broker.log", cwd=entered)
     try:
         deadline = time.monotonic() + 30
         while "listening on" not in process.text():

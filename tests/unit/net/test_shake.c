@@ -1,5 +1,5 @@
-/* A peer whose first record comes in the middle of a call: the client has looked for the peer's
- * first bytes and found none, its hello is out, and OpenSSL reads on by itself. */
+/* A peer whose first bytes come in the middle of a call: the client has looked for them and found
+ * none, its hello is out, and OpenSSL would read on by itself. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +20,10 @@ static struct {
     struct stage stage;
     struct net_tls *tls; /* the client's */
     int listener;
-    int fd;           /* -1: the client has not come */
-    SSL *ssl;         /* reads and writes memory */
-    size_t first_len; /* of its first record; 0: not sent */
+    int fd;            /* -1: the client has not come */
+    SSL *ssl;          /* reads and writes memory */
+    size_t first_len;  /* of its first record; 0: not sent */
+    const char *words; /* what it says instead; NULL: it speaks TLS */
     const SSL *client;
     struct net_deferred *rest;
 } race;
@@ -65,19 +66,25 @@ static void race_client_steps(const SSL *client, int where, int unused)
     assert_int_equal(BIO_write(SSL_get_rbio(race.ssl), hello, (int)len), len);
     assert_int_equal(SSL_get_error(race.ssl, SSL_do_handshake(race.ssl)), SSL_ERROR_WANT_READ);
     race.client = client;
-    race.first_len = race_record_len();
-    race_send(race.first_len);
+    if (race.words) {
+        race.first_len = strlen(race.words);
+        assert_int_equal(send(race.fd, race.words, race.first_len, 0), race.first_len);
+    } else {
+        race.first_len = race_record_len();
+        race_send(race.first_len);
+    }
     struct pollfd arrival = {.fd = SSL_get_fd(client), .events = POLLIN};
     assert_int_equal(poll(&arrival, 1, -1), 1);
     net_deferred_schedule(race.rest);
 }
 
-/* The client's turn is over: it has read the first record and waits for more. */
+/* The client's turn is over: it has left the first bytes for the next one. */
 static void race_send_rest(void *unused)
 {
     (void)unused;
-    assert_int_equal(BIO_number_read(SSL_get_rbio(race.client)), race.first_len);
-    race_send((size_t)BIO_pending(SSL_get_wbio(race.ssl)));
+    assert_int_equal(BIO_number_read(SSL_get_rbio(race.client)), 0);
+    if (!race.words)
+        race_send((size_t)BIO_pending(SSL_get_wbio(race.ssl)));
 }
 
 static uint16_t race_listen(void)
@@ -112,6 +119,7 @@ static void race_init(struct pki *pki)
     SSL_set_bio(race.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     net_tls_unref(server);
     race.fd = -1;
+    race.words = NULL;
     race.first_len = 0;
     stage_init(&race.stage, NULL);
     race.rest = net_deferred_new(race.stage.loop, race_send_rest, NULL);
@@ -158,6 +166,19 @@ static void test_first_record_comes_behind_the_look_of_starttls(void **state)
     race_release();
 }
 
+static void test_words_come_behind_the_look(void **state)
+{
+    race_init(*state);
+    race.words = "* BYE no TLS here\r\n";
+    stage_connect_to(&race.stage, &(struct net_conn_target){
+                                      .host = "localhost", .port = race_listen(), .tls = race.tls});
+    stage_run(&race.stage, client_decided);
+    assert_string_equal(race.stage.client.log, "F");
+    assert_non_null(
+        strstr(race.stage.client.err.text, "no TLS spoken there: it says \"* BYE no TLS here\""));
+    race_release();
+}
+
 static int setup(void **state)
 {
     *state = pki_new();
@@ -175,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_record_comes_behind_the_look),
         cmocka_unit_test(test_first_record_comes_behind_the_look_of_starttls),
+        cmocka_unit_test(test_words_come_behind_the_look),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
