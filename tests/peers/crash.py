@@ -196,11 +196,15 @@ class Crash:
 
         threading.Thread(target=await_end, daemon=True).start()
         wanted = {mail[0] for mail in self._mails if not mail[2]}
-        self.server.wait_for(lambda: over.is_set() or any(session.idling for session
-                                                          in self.server.sessions))
-        self.server.deliver(*(mail[0] for mail in LATER))
-        self.broker.wait_for(lambda: over.is_set() or wanted <= set(self.broker.bodies()))
-        run.kill(signal.SIGTERM)
+        try:
+            self.server.wait_for(lambda: over.is_set() or any(session.idling for session
+                                                              in self.server.sessions))
+            self.server.deliver(*(mail[0] for mail in LATER))
+            self.broker.wait_for(lambda: over.is_set() or wanted <= set(self.broker.bodies()))
+            run.kill(signal.SIGTERM)
+        except AssertionError as error:
+            self._problem(f"it neither dies nor goes on: {error}")
+            run.kill()
 
     def _die(self, at):
         first = self._runs == 0
