@@ -173,6 +173,17 @@ static char *scene_load_parts(const char *feed, const char *mailboxes, bool dele
     return text;
 }
 
+char *scene_show(const struct conf *conf)
+{
+    struct buf out = {0};
+    scene_add_feed(&out, &conf->feed);
+    for (size_t i = 0; i < conf->mailbox_count; i++)
+        scene_add_mailbox(&out, &conf->mailboxes[i]);
+    char *text = mem_strdup(buf_cstr(&out));
+    buf_release(&out);
+    return text;
+}
+
 char *scene_load(const char *feed, const char *mailboxes, bool delete_after)
 {
     return scene_load_parts(feed, mailboxes, delete_after, true, true);

@@ -22,6 +22,8 @@ void scene_remove(const char *name);
 char *scene_load(const char *feed, const char *mailboxes, bool delete_after);
 /* The same over these texts; NULL stands for a file without fault, of which nothing is shown. */
 char *scene_load_texts(const char *feed, const char *mailboxes);
+/* What was loaded, as scene_load() shows it. free() it. */
+char *scene_show(const struct conf *conf);
 
 /* Fails, and says which case it is, when the texts differ. */
 void scene_expect(const char *what, const char *got, const char *expected);
