@@ -312,6 +312,8 @@ static void hpfeeds_lost(void *ctx, struct sink_mail_list *mails, enum publisher
     if (how == PUBLISHER_REFUSED)
         hpfeeds_refused(hpfeeds, idle, &why);
     size_t suspects = outbox_lost(&hpfeeds->outbox, mails);
+    if (how == PUBLISHER_TIMED_OUT)
+        outbox_put_back(&hpfeeds->outbox, mails);
     if (hpfeeds_is_judgeable(hpfeeds, mails, suspects, how)) {
         hpfeeds->judged = sink_mail_list_pop(mails);
         hpfeeds->judged_err = why;

@@ -114,6 +114,15 @@ size_t outbox_lost(struct outbox *outbox, const struct sink_mail_list *mails)
     return group;
 }
 
+void outbox_put_back(struct outbox *outbox, const struct sink_mail_list *mails)
+{
+    for (const struct sink_mail *mail = mails->head; mail; mail = mail->next) {
+        struct suspect *suspect = suspects_find(&outbox->suspects, mail->print);
+        if (suspect)
+            suspect->taken = outbox->taken;
+    }
+}
+
 bool outbox_has_others(const struct outbox *outbox, const struct sink_mail *mail)
 {
     return outbox->queue.head ||

@@ -48,6 +48,9 @@ void outbox_taken(struct outbox *outbox, const struct sink_mail *mail);
  * how many these are. */
 size_t outbox_lost(struct outbox *outbox, const struct sink_mail_list *mails);
 
+/* The broker fell silent over them: each is not the first again before others were taken. */
+void outbox_put_back(struct outbox *outbox, const struct sink_mail_list *mails);
+
 /* Are there others that wait, or were lost and not taken since? */
 bool outbox_has_others(const struct outbox *outbox, const struct sink_mail *mail);
 /* Did the broker take others since it first dropped a connection with this one? */

@@ -17,7 +17,7 @@ enum {
 
 struct suspect {
     uint64_t print;
-    uint64_t taken; /* mails taken by the sink when it first was lost */
+    uint64_t taken; /* mails taken by the sink when it first was lost, or last without a word */
     uint32_t limit; /* see suspects_limit() */
     uint16_t losses;
     uint16_t strikes; /* see outbox_strike() */
