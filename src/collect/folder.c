@@ -226,8 +226,8 @@ void folder_detach(struct folder *folder)
 static void folder_take_found(struct folder *folder, bool partial)
 {
     found_take(&folder->found, &folder->selected);
-    while (partial && folder->selected.count && folder->selected.ranges[0].first < folder->next)
-        imap_uidset_take_first(&folder->selected);
+    if (partial)
+        imap_uidset_drop_below(&folder->selected, folder->next);
 }
 
 /* What is below `next` needs no more looking at; a UIDNEXT that says more than the search found is

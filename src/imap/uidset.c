@@ -232,6 +232,17 @@ void imap_uidset_cut(struct imap_uidset *set, uint64_t size, struct imap_uidset 
     set->count = i;
 }
 
+void imap_uidset_drop_below(struct imap_uidset *set, uint64_t uid)
+{
+    size_t below = 0;
+    while (below < set->count && set->ranges[below].last < uid)
+        below++;
+    if (below)
+        imap_uidset_drop_leading(set, below);
+    if (set->count && set->ranges->first < uid)
+        set->ranges->first = (uint32_t)uid;
+}
+
 uint64_t imap_uidset_take_text(struct imap_uidset *set, struct buf *out, size_t max_octets)
 {
     uint64_t taken = 0;

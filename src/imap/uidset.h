@@ -38,6 +38,8 @@ uint64_t imap_uidset_size(const struct imap_uidset *set);
 uint32_t imap_uidset_take_first(struct imap_uidset *set);
 /* Leaves the smallest `size` numbers, and adds the others to `rest`: O(ranges) of both. */
 void imap_uidset_cut(struct imap_uidset *set, uint64_t size, struct imap_uidset *rest);
+/* Removes all numbers below `uid`; takes as long as there are ranges of them. */
+void imap_uidset_drop_below(struct imap_uidset *set, uint64_t uid);
 
 /* Appends the set's text ("1:3,7,9:12") to `out`, as many leading ranges as fit in `max_octets`
  * (>= 24, so at least one always fits), and removes those from the set: for commands of bounded

@@ -197,6 +197,40 @@ static void test_cut(void **state)
     }
 }
 
+/* However many numbers a range claims to hold: a server may say 1:4294967295. */
+static void test_drop_below(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        uint64_t below;
+        const char *rest;
+    } rows[] = {
+        {"1:4294967295", 4294967290, "4294967290:4294967295"},
+        {"1:4294967295", 4294967296, ""},
+        {"1:3,7,9:12", 1, "1:3,7,9:12"},
+        {"1:3,7,9:12", 2, "2:3,7,9:12"},
+        {"1:3,7,9:12", 4, "7,9:12"},
+        {"1:3,7,9:12", 8, "9:12"},
+        {"1:3,7,9:12", 12, "12"},
+        {"1:3,7,9:12", 13, ""},
+    };
+    for (size_t i = 0; i < 1000 * (sizeof rows / sizeof *rows); i++) {
+        const char *text = rows[i % (sizeof rows / sizeof *rows)].set;
+        struct imap_uidset set = {0};
+        struct buf out = {0};
+        assert_true(imap_uidset_parse(&set, text, strlen(text), SIZE_MAX));
+        imap_uidset_drop_below(&set, rows[i % (sizeof rows / sizeof *rows)].below);
+        imap_uidset_take_text(&set, &out, 1000);
+        assert_string_equal(buf_cstr(&out), rows[i % (sizeof rows / sizeof *rows)].rest);
+        buf_release(&out);
+        imap_uidset_release(&set);
+    }
+    struct imap_uidset empty = {0};
+    imap_uidset_drop_below(&empty, 7);
+    assert_int_equal(empty.count, 0);
+}
+
 /* As a queue that is added to while it is taken from, its memory stays small. */
 static void test_queue_memory(void **state)
 {
@@ -362,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_take_text),
         cmocka_unit_test(test_take_first),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_drop_below),
         cmocka_unit_test(test_queue_memory),
         cmocka_unit_test(test_against_bitmap),
         cmocka_unit_test(test_text_round_trip),
