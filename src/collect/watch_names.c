@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "collect/watch_impl.h"
 
 bool watch_needs_list(const struct watch *watch)
@@ -114,6 +115,28 @@ static void watch_judge_names(struct watch *watch)
         }
 }
 
+/* A mail that is moved to where it is found would be found for ever. The configuration has no such
+ * names, but special uses get theirs only now. */
+static bool watch_moves_round(const struct watch *watch)
+{
+    const struct mailbox *mailbox = watch->mailbox;
+    for (size_t i = 0; i < mailbox->account->folder_count && mailbox->target.name; i++)
+        if (mailbox->folders[i].called.name &&
+            !strcmp(mailbox->folders[i].called.name, mailbox->target.name))
+            return true;
+    return false;
+}
+
+static void watch_refuse_move(struct watch *watch)
+{
+    struct err err;
+    char safe[100];
+    const char *target = watch->mailbox->target.name;
+    err_set(&err, ERR_GIVE_UP, "mail would be moved to %s, which is collected itself",
+            text_escape_utf8(safe, sizeof safe, target, strlen(target)));
+    watch_fail(watch, &err);
+}
+
 /* Names are known: begins with the folders. */
 static void watch_begin_folders(struct watch *watch)
 {
@@ -124,6 +147,10 @@ static void watch_begin_folders(struct watch *watch)
                 "the server marks no folder as %s to move mail to: give the folder by its name",
                 mailbox->account->after_name);
         watch_fail(watch, &err);
+        return;
+    }
+    if (watch_moves_round(watch)) {
+        watch_refuse_move(watch);
         return;
     }
     watch_judge_names(watch);

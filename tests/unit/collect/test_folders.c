@@ -321,6 +321,35 @@ static void test_target_vanishes(void **state)
     }
 }
 
+/* The folder that mails are moved to turns out to be one that is collected: they would be found
+ * there, sent and moved for ever. */
+static void test_moved_to_itself(void **state)
+{
+    (void)state;
+    static const char *const by_name[] = {"INBOX", "Trash", NULL};
+    static const char *const by_use[] = {"INBOX", "\\Trash", NULL};
+    static const char *const inbox[] = {"inbox", NULL};
+    static const struct {
+        const char *const *folders;
+        const char *target;
+    } cases[] = {{by_name, "\\Trash"}, {by_use, "Trash"}, {inbox, "INBOX"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct stage stage;
+        stage_init(&stage);
+        struct trap *trap =
+            stage_add_folders(&stage, "IDLE UIDPLUS MOVE SPECIAL-USE", cases[i].folders);
+        trap_add_box(trap, "Trash", "\\Trash");
+        trap->account.after = COLLECT_AFTER_MOVE;
+        trap->account.after_name = cases[i].target;
+        trap_deliver(trap, "INBOX", "first");
+        stage_start(&stage);
+        stage_pass(&stage, MINUTE);
+        assert_int_equal(stage.sink.offered, 0);
+        assert_int_equal(stage_logged(&stage, "which is collected itself"), 1);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_notify_falls_silent),
         cmocka_unit_test(test_notify_while_leaving),
         cmocka_unit_test(test_target_vanishes),
+        cmocka_unit_test(test_moved_to_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
