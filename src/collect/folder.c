@@ -557,6 +557,7 @@ bool folder_data(struct folder *folder, const struct imap_response *response)
         return true;
     case IMAP_RESPONSE_EXPUNGE:
         folder->exists -= folder->exists > 0;
+        marks_heard_expunge(&folder->marks);
         return true;
     case IMAP_RESPONSE_STATUS:
         if (folder->state == FOLDER_OPENING)

@@ -127,6 +127,7 @@ static void marks_enter(struct marks *marks, enum marks_state state)
     char keyword[320];
     marks->state = state;
     marks->command = 0;
+    marks->gone = 0;
     switch (state) {
     case MARKS_IDLE:
         imap_uidset_clear(&marks->active);
@@ -221,6 +222,23 @@ static void marks_record(struct marks *marks, struct imap_uidset *set, enum stat
                           &(struct state_change){.type = type, .uid = (uint32_t)uid, .note = note});
 }
 
+void marks_heard_expunge(struct marks *marks)
+{
+    marks->gone++;
+}
+
+/* Servers tell of each mail that is gone (RFC 9051 section 7.5.1). Some say OK and leave it, as
+ * where the account has no right to delete; forgotten, it would be sent again each time that it is
+ * found. So it stays on record, under `note` (NULL: as it is), until a look shows that it is not
+ * there. */
+static void marks_record_gone(struct marks *marks, struct imap_uidset *set, const char *note)
+{
+    if (marks->gone >= imap_uidset_size(set))
+        marks_record(marks, set, STATE_FORGET, NULL);
+    else if (note)
+        marks_record(marks, set, STATE_SET_NOTE, note);
+}
+
 static void marks_refuse(struct marks *marks, const char *what, const struct imap_event *event)
 {
     marks->refused = true;
@@ -248,6 +266,12 @@ static bool marks_all_ours(struct marks *marks)
     return ours;
 }
 
+/* What was copied keeps that note: the next run must know. */
+static const char *marks_flagged_note(const struct marks *marks)
+{
+    return marks->account->after == COLLECT_AFTER_MOVE ? NULL : MARKS_NOTE_FLAGGED;
+}
+
 static void marks_deleted_done(struct marks *marks)
 {
     if (marks_has(marks, IMAP_CAP_UIDPLUS)) {
@@ -255,8 +279,7 @@ static void marks_deleted_done(struct marks *marks)
         return;
     }
     imap_uidset_add_set(&marks->flagged, &marks->active);
-    /* What was copied keeps that note: the next run must know. */
-    if (marks->account->after != COLLECT_AFTER_MOVE)
+    if (marks_flagged_note(marks))
         marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);
     marks_enter(marks, MARKS_IDLE);
 }
@@ -280,8 +303,12 @@ static void marks_succeeded(struct marks *marks, enum imap_code code)
         marks_enter(marks, MARKS_IDLE);
         break;
     case MARKS_MOVING:
+        /* Perhaps there is a copy of it: it is not moved again. */
+        marks_record_gone(marks, &marks->active, marks->action);
+        marks_enter(marks, MARKS_IDLE);
+        break;
     case MARKS_EXPUNGING:
-        marks_record(marks, &marks->active, STATE_FORGET, NULL);
+        marks_record_gone(marks, &marks->active, marks_flagged_note(marks));
         marks_enter(marks, MARKS_IDLE);
         break;
     case MARKS_CREATING:
@@ -301,7 +328,7 @@ static void marks_succeeded(struct marks *marks, enum imap_code code)
         marks_looked(marks, code);
         break;
     case MARKS_SWEEPING:
-        marks_record(marks, &marks->flagged, STATE_FORGET, NULL);
+        marks_record_gone(marks, &marks->flagged, NULL);
         imap_uidset_clear(&marks->flagged);
         marks_enter(marks, MARKS_IDLE);
         break;

@@ -46,6 +46,7 @@ struct marks {
     bool swept;                 /* the look for a plain EXPUNGE was taken */
     size_t copies_unrecorded;   /* made, and not on record yet */
     uint64_t most;              /* mails in one command, by this server's limit (RFC 9738) */
+    uint64_t gone;              /* EXPUNGEs that were heard since the step began */
     struct imap_uidset due;     /* to be done */
     struct imap_uidset copied;  /* to be done, but for the copy */
     struct imap_uidset active;  /* of the step on its way */
@@ -70,6 +71,8 @@ void marks_add(struct marks *marks, uint32_t uid, bool copied);
 void marks_drop(struct marks *marks, uint32_t uid);
 /* Issues the next step if none is on its way. `last`: nothing more will become due. */
 void marks_next(struct marks *marks, bool last);
+/* The server tells that a mail is gone, some mail. */
+void marks_heard_expunge(struct marks *marks);
 /* The answer to marks->command. */
 void marks_done(struct marks *marks, const struct imap_event *event);
 /* A part of a search result, while marks_looking(). Returns as found_add(). */

@@ -82,6 +82,25 @@ def test_delete_takes_only_what_was_delivered(dovecot, broker, subscriber, colle
     assert set(flags(dovecot, "trap0")) == {2, 3}
 
 
+@pytest.mark.parametrize("rights", ["lrwsipkxa", "lrwstipkxa"])  # without t, e (RFC 4314)
+def test_without_the_right_to_delete_nothing_is_sent_again(tmp_path, certs, broker, subscriber,
+                                                           collect, rights):
+    """Dovecot answers OK to STORE and UID EXPUNGE, and leaves the mails."""
+    server = Dovecot(tmp_path / "dovecot", certs, {"trap": "secret"},
+                     more="mail_plugins = acl\nplugin {\n  acl = vfile\n}\n")
+    try:
+        server.fill("trap", own_mails(3))
+        (server.mail / "trap" / "Maildir" / "dovecot-acl").write_text(f"owner {rights}\n")
+        server.give_away(server.mail / "trap")
+        assert collect(feed(broker), [mailbox(server, "trap")], "-d").row("trap")[1] == 3
+        received(subscriber, 3)
+        assert set(flags(server, "trap")) == {1, 2, 3}
+        assert collect(feed(broker), [mailbox(server, "trap")], "-d").row("trap")[1] == 0
+        subscriber.assert_silent()
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("after, seen, left", [
     ("none", set(), 3), ("seen", {"\\Seen"}, 3), ({"keyword": "$collected"}, {"$collected"}, 3),
     ({"move": "Fertig & gelöscht"}, None, 0), ({"move": "\\Trash"}, None, 0), ("delete", None, 0)])

@@ -80,6 +80,24 @@ static const struct day days[] = {
      .after = COLLECT_AFTER_DELETE,
      .fault = {.on = "EXPUNGE", .act = TRAP_ANSWER, .text = "$ NO [SERVERBUG] no space\r\n"},
      .taken = ALL},
+    {.name = "UID EXPUNGE is answered OK, and not done",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "UID EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"},
+     .taken = ALL},
+    {.name = "STORE is answered OK, and not done",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "STORE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"},
+     .taken = ALL},
+    {.name = "EXPUNGE is answered OK, and not done",
+     .caps = "IDLE",
+     .after = COLLECT_AFTER_DELETE,
+     .fault = {.on = "EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"},
+     .taken = ALL},
+    {.name = "copied, and UID EXPUNGE is answered OK, and not done",
+     .caps = "IDLE UIDPLUS",
+     .after = COLLECT_AFTER_MOVE,
+     .fault = {.on = "UID EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"},
+     .taken = ALL},
     {.name = "MOVE: over quota",
      .after = COLLECT_AFTER_MOVE,
      .fault = {.on = "MOVE", .act = TRAP_ANSWER, .text = "$ NO [OVERQUOTA] full\r\n"},
@@ -483,6 +501,28 @@ static void test_filled_by_and_by(void **state)
     stage_release(&stage);
 }
 
+/* MOVE is answered OK, and what is to be moved stays: it is not sent again, in no run, and not
+ * moved again either, as there may be copies. */
+static void test_moves_that_are_none(void **state)
+{
+    (void)state;
+    static const struct day none = {
+        .name = "MOVE is answered OK, and not done",
+        .after = COLLECT_AFTER_MOVE,
+        .fault = {.on = "UID MOVE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}};
+    for (int continuous = 0; continuous < 2; continuous++) {
+        begin(&none);
+        stage.settings.continuous = continuous;
+        for (int run = 0; run < 3; run++) {
+            stage_start(&stage);
+            stage_pass(&stage, 2 * HOUR);
+            check(&none, ALL, 0);
+        }
+        assert_int_equal(trap_count(trap, "UID MOVE"), 1);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_sightings),
         cmocka_unit_test(test_shifts),
         cmocka_unit_test(test_filled_by_and_by),
+        cmocka_unit_test(test_moves_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
