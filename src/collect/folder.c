@@ -606,6 +606,13 @@ static void folder_finish(struct folder *folder)
     marks_rest(&folder->marks);
 }
 
+/* Nothing is on its way that could make a mark due. */
+static bool folder_is_last(const struct folder *folder)
+{
+    return worklist_empty(&folder->work) && folder_settled(folder) && !folder->present_command &&
+           !folder->more_command;
+}
+
 void folder_proceed(struct folder *folder, bool may_issue)
 {
     if (folder->state != FOLDER_WORKING || !folder->session)
@@ -614,20 +621,30 @@ void folder_proceed(struct folder *folder, bool may_issue)
         fetch_next(&folder->fetch);
     if (may_issue && folder_may_look_more(folder))
         folder->more_command = folder_search_new(folder, true);
-    bool last = worklist_empty(&folder->work) && folder_settled(folder) &&
-                !folder->present_command && !folder->more_command;
+    bool last = folder_is_last(folder);
     /* While the sink is down nothing more is coming, either. */
     if (may_issue)
-        marks_next(&folder->marks, last || !folder->env->sink_up);
+        marks_next(&folder->marks, last || !folder->env->sink_up, last);
     if (last && marks_idle(&folder->marks) && folder_settled(folder))
         folder_finish(folder);
+}
+
+void folder_mark(struct folder *folder)
+{
+    if (folder->state == FOLDER_WORKING && folder->session)
+        marks_next(&folder->marks, true, folder_is_last(folder));
+}
+
+static bool folder_has_marks(const struct folder *folder)
+{
+    return folder_is_last(folder) ? !marks_idle(&folder->marks) : marks_due(&folder->marks);
 }
 
 bool folder_has_errand(const struct folder *folder, bool marks)
 {
     return folder->state == FOLDER_WORKING &&
            ((folder->env->sink_up && !worklist_empty(&folder->work)) ||
-            folder_may_look_more(folder) || (marks && !marks_idle(&folder->marks)));
+            folder_may_look_more(folder) || (marks && folder_has_marks(folder)));
 }
 
 void folder_sink_down(struct folder *folder)

@@ -146,6 +146,8 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
 /* Looks for what can be done next: after data and answers, when the sink came up. `may_issue`
  * false: no command may go out now, but what needs none is done. */
 void folder_proceed(struct folder *folder, bool may_issue);
+/* Sets the marks that are due, be they ever so few: they were gathered for long enough. */
+void folder_mark(struct folder *folder);
 /* WORKING: is there a command to be issued? `marks` counts those for marks, too, which are better
  * gathered for a while. */
 bool folder_has_errand(const struct folder *folder, bool marks);

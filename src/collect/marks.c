@@ -191,18 +191,26 @@ static void marks_begin(struct marks *marks)
     marks_enter(marks, step);
 }
 
-void marks_next(struct marks *marks, bool last)
+void marks_next(struct marks *marks, bool now, bool last)
 {
     if (!marks->session || marks->state != MARKS_IDLE || marks->refused)
         return;
     if (marks->copied.count) {
         marks_activate(marks, &marks->copied, marks->most);
         marks_enter(marks, MARKS_DELETING);
-    } else if (marks->due.count && (last || imap_uidset_size(&marks->due) >= MARKS_ENOUGH)) {
+    } else if (marks->due.count && (now || imap_uidset_size(&marks->due) >= MARKS_ENOUGH)) {
         marks_begin(marks);
     } else if (last && marks->flagged.count && !marks->swept) {
         marks_enter(marks, MARKS_LOOKING);
     }
+}
+
+bool marks_due(const struct marks *marks)
+{
+    if (!marks->session || marks->state != MARKS_IDLE || marks->refused)
+        return false;
+    bool waits = marks_first_step(marks) == MARKS_COPYING && marks->copies_unrecorded;
+    return marks->copied.count || (marks->due.count && !waits);
 }
 
 bool marks_idle(const struct marks *marks)

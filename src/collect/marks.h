@@ -69,8 +69,11 @@ void marks_rest(struct marks *marks);
 void marks_add(struct marks *marks, uint32_t uid, bool copied);
 /* A mail is gone: it is not due any more, unless a step with it is on its way. */
 void marks_drop(struct marks *marks, uint32_t uid);
-/* Issues the next step if none is on its way. `last`: nothing more will become due. */
-void marks_next(struct marks *marks, bool last);
+/* Issues the next step if none is on its way. `now`: what is due does not wait for company; `last`:
+ * nothing more will become due. */
+void marks_next(struct marks *marks, bool now, bool last);
+/* Is there anything that marks_next() with `now` would issue? */
+bool marks_due(const struct marks *marks);
 /* The server tells that a mail is gone, some mail. */
 void marks_heard_expunge(struct marks *marks);
 /* The answer to marks->command. */

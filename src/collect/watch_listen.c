@@ -143,6 +143,8 @@ static void watch_awake(struct watch *watch, bool rested)
         imap_session_noop(watch->connection.session); /* to stay alive */
     watch->round =
         watch->round || (watch_is_due_now(watch, watch->round_at) && watch_needs_round(watch));
+    if (current && watch_is_due(now, watch->marks_at))
+        folder_mark(&current->folder);
     if (current)
         folder_proceed(&current->folder, true);
     if (!imap_session_pending(watch->connection.session))

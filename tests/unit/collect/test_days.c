@@ -314,11 +314,13 @@ static void test_renumbered_and_flagged(void **state)
     (void)state;
     static const struct day flagged = {.name = "flagged by another", .after = COLLECT_AFTER_DELETE};
     begin(&flagged);
-    stage.sink.slow = MINUTE; /* nothing is deleted before it is all renumbered */
+    stage.sink.holds = true; /* nothing is deleted before it is all renumbered */
     stage_start(&stage);
-    stage_await_taken(&stage, HOUR, COUNT(bodies));
+    stage_await_offered(&stage, HOUR, COUNT(bodies));
     trap_leave(trap);
     trap_cut_off(trap, true);
+    fake_sink_let_go(&stage.sink);
+    stage_await_taken(&stage, HOUR, COUNT(bodies));
     stage_pass(&stage, MINUTE);
     renumber_inbox(trap);
     letter_store(&trap_box(trap, "INBOX")->letters[1], '+', "\\Deleted");

@@ -107,12 +107,67 @@ static void test_a_look_that_fails(void **state)
     }
 }
 
+/* One is taken, the next waits for the broker for minutes: the first is marked meanwhile, and IDLE
+ * is not broken for it again and again. */
+static void test_marked_while_another_waits(void **state)
+{
+    (void)state;
+    struct trap *trap = begin("IDLE UIDPLUS ESEARCH");
+    stage.sink.slow = 10;
+    stage_mail(&stage, trap, 2, 0);
+    stage_await_taken(&stage, SOON, 1);
+    stage.sink.slow = 10 * MINUTE;
+    unsigned idles = trap_count(trap, "IDLE");
+    stage_pass(&stage, 5 * MINUTE);
+    assert_in_range(trap_count(trap, "IDLE") - idles, 0, 20);
+    assert_int_equal(box_unseen(trap_box(trap, "INBOX")), 1);
+    stage_await_taken(&stage, HOUR, 2);
+    stage_pass(&stage, SECOND);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
+/* The sink is lost while more is looked for, with mails that are flagged and wait for an EXPUNGE:
+ * what is found is news, and not taken for what is \Deleted. */
+static void test_the_sink_is_lost_while_more_is_looked_for(void **state)
+{
+    (void)state;
+    enum {
+        MAILS = 66
+    };
+    struct trap *trap = begin("IDLE");
+    trap->account.after = COLLECT_AFTER_DELETE;
+    stage_reload(&stage);
+    stage_await_idling(&stage, MINUTE, 1);
+    stage.sink.slow = 10;
+    stage_mail(&stage, trap, MAILS, 0);
+    stage_await_taken(&stage, MINUTE, MAILS - 1);
+    stage.sink.slow = HOUR;
+    stage_pass(&stage, 5 * SECOND);
+    assert_true(trap_count(trap, "STORE") >= 1);
+    trap_fault(trap, (struct trap_fault){.on = "SEARCH", .act = TRAP_CUT, .times = 1, .text = ""});
+    stage_mail(&stage, trap, 1, 0);
+    stage_pass(&stage, SECOND);
+    fake_sink_lose(&stage.sink);
+    stage_pass(&stage, SECOND);
+    trap_go_on(trap);
+    stage.sink.slow = 0;
+    stage_pass(&stage, SECOND);
+    fake_sink_return(&stage.sink);
+    stage_await_taken(&stage, SOON, MAILS + 1);
+    stage_pass(&stage, MINUTE);
+    assert_int_equal(trap_box(trap, "INBOX")->count, 0);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_while_the_broker_is_silent),
         cmocka_unit_test(test_a_server_that_cries_news),
         cmocka_unit_test(test_a_look_that_fails),
+        cmocka_unit_test(test_marked_while_another_waits),
+        cmocka_unit_test(test_the_sink_is_lost_while_more_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
