@@ -450,13 +450,14 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
 }
 
 /* News while there is work in hand need not wait until that is through, which a broker may take its
- * time for; but where the state would have to be asked, they do. */
+ * time for; but where the state would have to be asked, they do, and where `next` does not stand
+ * behind all that is in hand. */
 static bool folder_may_look_more(const struct folder *folder)
 {
     return folder->env->settings.continuous && folder->state == FOLDER_WORKING && folder->news &&
            !folder->more_command && !folder->present_command && !marks_looking(&folder->marks) &&
-           folder->known_id && !folder->had_old && folder->next <= UINT32_MAX &&
-           folder->more_fruitless < FOLDER_FRUITLESS;
+           folder->known_id && !folder->had_old && folder->search_whole &&
+           folder->next <= UINT32_MAX && folder->more_fruitless < FOLDER_FRUITLESS;
 }
 
 static void folder_found_more(struct folder *folder, const struct imap_event *event)

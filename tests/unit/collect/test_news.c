@@ -160,6 +160,34 @@ static void test_the_sink_is_lost_while_more_is_looked_for(void **state)
     stage_release(&stage);
 }
 
+/* The first look is cut short by the server: what it found and is in hand is not found once more by
+ * the look for what comes meanwhile. */
+static void test_news_behind_a_limited_look(void **state)
+{
+    (void)state;
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    trap->caps = "IDLE UIDPLUS";
+    stage.sink.holds = true;
+    stage_mail(&stage, trap, 2, 0);
+    trap_fault(
+        trap, (struct trap_fault){.on = "SEARCH",
+                                  .act = TRAP_ANSWER,
+                                  .times = 1,
+                                  .text = "* SEARCH 1 2\r\n$ OK [MESSAGELIMIT 2] that is all\r\n"});
+    stage_start(&stage);
+    stage_await_offered(&stage, SOON, 2);
+    stage_await_idling(&stage, SOON, 1);
+    stage_mail(&stage, trap, 1, 0);
+    stage_pass(&stage, 10 * SECOND);
+    fake_sink_let_go(&stage.sink);
+    stage_pass(&stage, HOUR);
+    stage_assert_mailed(&stage);
+    assert_int_equal(stage.sink.offered, 3);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_a_look_that_fails),
         cmocka_unit_test(test_marked_while_another_waits),
         cmocka_unit_test(test_the_sink_is_lost_while_more_is_looked_for),
+        cmocka_unit_test(test_news_behind_a_limited_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
