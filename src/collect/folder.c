@@ -244,10 +244,13 @@ static void folder_move_next(struct folder *folder)
         folder->next = last + 1;
 }
 
-/* FNV-1a over what was found. */
-static uint64_t folder_digest(const struct imap_uidset *set)
+/* FNV-1a over what was found, and the limit under which some of it may be held. */
+static uint64_t folder_digest(const struct folder *folder)
 {
+    const struct imap_uidset *set = &folder->selected;
     uint64_t digest = 14695981039346656037u;
+    for (const char *at = folder->env->hold_limit; *at; at++)
+        digest = (digest ^ (unsigned char)*at) * 1099511628211u;
     for (size_t i = 0; i < set->count; i++) {
         digest = (digest ^ set->ranges[i].first) * 1099511628211u;
         digest = (digest ^ set->ranges[i].last) * 1099511628211u;
@@ -268,7 +271,7 @@ static void folder_plan(struct folder *folder)
         return;
     const struct imap_uidset *selected = &folder->selected;
     bool whole = !folder_is_partial(folder);
-    folder->digest = folder_digest(selected);
+    folder->digest = folder_digest(folder);
     uint64_t unknown = plan_work(folder, folder->next, &folder->overlooked);
     if (folder->expect_none)
         folder->unannounced = unknown - folder->overlooked;
@@ -390,7 +393,7 @@ static bool folder_is_unchanged(struct folder *folder)
 {
     if (folder_is_partial(folder))
         return false;
-    folder->digest = folder_digest(&folder->selected);
+    folder->digest = folder_digest(folder);
     return folder->digest == folder->settled_digest;
 }
 

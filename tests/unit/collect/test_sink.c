@@ -266,6 +266,28 @@ static void test_another(void **state)
     run_exchange(true, true, 1);
 }
 
+/* A mail that is held for a limit is tried again when another sink has a higher one. */
+static void test_another_that_takes_more(void **state)
+{
+    (void)state;
+    static struct fake_sink other;
+    begin("IDLE UIDPLUS ESEARCH", 1, 2000);
+    fake_sink_init(&other, stage.loop);
+    stage.sink.sink.max_payload = 1000;
+    stage_start(&stage);
+    stage_pass(&stage, 2 * HOUR);
+    assert_int_equal(stage.sink.offered, 0);
+    assert_int_equal(stage_logged(&stage, "held, left untouched"), 1);
+    collector_set_sink(stage.collector, &other.sink, PAYLOAD_RAW);
+    stage_pass(&stage, 20 * MINUTE);
+    assert_int_equal(other.taken_count, 1);
+    assert_int_equal(box_unseen(trap_box(stage.traps[0], "INBOX")), 0);
+    collector_free(stage.collector);
+    stage.collector = NULL;
+    fake_sink_release(&other);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_another),
+        cmocka_unit_test(test_another_that_takes_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
