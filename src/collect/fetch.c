@@ -327,6 +327,7 @@ bool fetch_data(struct fetch *fetch, const struct imap_response *response)
 
 static void fetch_count_barren(struct fetch *fetch)
 {
+    fetch->left_out = true;
     if (++fetch->barren > FETCH_BARREN_MAX)
         folder_fail_later(fetch->folder, "the server finds thousands of mails and gives out none");
 }

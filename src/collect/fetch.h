@@ -33,6 +33,7 @@ struct fetch {
     bool has_slot;
     unsigned strays;  /* bodies that nobody asked for */
     unsigned barren;  /* mails in a row that were asked for and did not come */
+    bool left_out;    /* since the last search one was */
     unsigned refused; /* mails in a row that the server would not give out */
     bool nameless;    /* a body came without a UID */
     bool careful; /* the server broke the protocol, nobody knows over which mail: one at a time */

@@ -129,6 +129,7 @@ static void folder_search(struct folder *folder)
     folder->search_whole = false;
     folder->looked_at_all = false;
     folder->overlooked = folder->unannounced = 0;
+    folder->fetch.left_out = false;
     folder->search_command = folder_search_new(folder, folder_is_partial(folder));
 }
 
@@ -596,7 +597,8 @@ static void folder_finish(struct folder *folder)
     folder->more_fruitless = 0;
     folder->holds_told = true;
     if (!folder_is_partial(folder))
-        folder->settled_digest = folder->marks.refused ? 0 : folder->digest;
+        folder->settled_digest =
+            folder->marks.refused || folder->fetch.left_out ? 0 : folder->digest;
     if (folder->marks.refused)
         folder_marks_refused(folder);
     if (folder->known.old_count && !folder_is_partial(folder)) {

@@ -79,11 +79,33 @@ static void test_refused(void **state)
     stage_release(&stage);
 }
 
+/* A server that says OK, and for a moment gives out nothing: the mail was not expunged, and the
+ * next sweep finds it. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    stage.settings.continuous = true;
+    trap->caps = "IDLE UIDPLUS ESEARCH";
+    trap_fault(trap,
+               (struct trap_fault){
+                   .on = "BODY.PEEK", .act = TRAP_ANSWER, .times = 2, .text = "$ OK done\r\n"});
+    stage_mail(&stage, trap, 1, 0);
+    stage_start(&stage);
+    stage_await_taken(&stage, 20 * MINUTE, 1);
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
