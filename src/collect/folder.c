@@ -59,6 +59,7 @@ void folder_release(struct folder *folder)
     folder_detach(folder);
     folder_forget(folder);
     worklist_release(&folder->work);
+    imap_uidset_release(&folder->sent_again);
     marks_release(&folder->marks);
     free(folder->err);
     free(folder->name);
@@ -159,6 +160,7 @@ static void folder_void(struct folder *folder, uint32_t uidvalidity)
     folder->known_id = 0;
     folder->last_known = 0;
     folder->settled_digest = 0;
+    imap_uidset_release(&folder->sent_again);
 }
 
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
@@ -594,6 +596,7 @@ static void folder_finish(struct folder *folder)
 {
     folder->state = FOLDER_CAUGHT_UP;
     folder->again = false;
+    imap_uidset_release(&folder->sent_again);
     folder->more_fruitless = 0;
     folder->holds_told = true;
     if (!folder_is_partial(folder))

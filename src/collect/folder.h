@@ -77,10 +77,11 @@ struct folder {
     bool search_again;  /* it looked too narrowly: UIDVALIDITY turned out to be another */
     bool search_whole;  /* no limit of the server's cut its result off */
     bool looked_at_all; /* every mail of the folder was among those found */
-    bool again;         /* also what is on record is fetched, until all was once */
-    bool flooded;       /* FAILED: the server talks without an end, give the connection up */
-    bool uids_change;   /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
-                           this opening */
+    bool again;         /* also what is on record is fetched, until all was once … */
+    struct imap_uidset sent_again; /* … but for these, which this run has delivered */
+    bool flooded;     /* FAILED: the server talks without an end, give the connection up */
+    bool uids_change; /* UIDNOTSTICKY (RFC 4315), or no UIDVALIDITY: UIDs mean nothing beyond
+                         this opening */
     bool thorough;   /* this look is the first, or the first of a day: held mails are tried again */
     bool holds_told; /* of a first look */
     bool limit_told; /* that the server limits searches */

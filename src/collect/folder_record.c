@@ -150,6 +150,8 @@ void folder_committed(void *owner, const struct state_change *change)
         folder_recorded(folder);
         folder->report->delivered++;
         folder->delivered++;
+        if (folder->again)
+            imap_uidset_add(&folder->sent_again, change->uid, change->uid);
         if (!marked && folder->session)
             marks_add(&folder->marks, change->uid, false);
         break;

@@ -11,7 +11,7 @@ static bool plan_refetch(struct folder *folder, const struct state_mail *mail)
     if (fetch_is_broken(&folder->fetch, mail->uid))
         return false;
     if (mail->kind == STATE_DELIVERED)
-        return folder->again;
+        return folder->again && !imap_uidset_contains(&folder->sent_again, mail->uid);
     /* It costs a connection each time that it still is broken, so of all such mails only one is
      * tried in a run, and none where others broke before. */
     if (!strcmp(mail->limit, FETCH_LIMIT_BROKEN)) {

@@ -183,12 +183,46 @@ static void test_killed_again_and_again(void **state)
     stage_release(&stage);
 }
 
+/* --again sends what earlier runs have delivered, not what this one has, when its connection ends
+ * in the middle. */
+static void test_again_over_two_connections(void **state)
+{
+    (void)state;
+    enum {
+        MAILS = 20
+    };
+    for (int continuous = 0; continuous < 2; continuous++) {
+        stage_init(&stage);
+        stage.settings.fetch_all = true;
+        struct trap *trap = stage_add_trap(&stage, "trap");
+        stage_mail(&stage, trap, MAILS, 5000);
+        stage_start(&stage);
+        stage_await_finished(&stage, HOUR);
+        assert_int_equal(stage.sink.offered, MAILS);
+        stage.settings.again = true;
+        stage.settings.continuous = continuous;
+        trap_fault(trap,
+                   (struct trap_fault){
+                       .on = "BODY.PEEK", .act = TRAP_CUT, .times = 1, .text = "..)\r\n* 11"});
+        stage_start(&stage);
+        stage_await_taken(&stage, MINUTE, MAILS + 9);
+        stage_settle(&stage);
+        trap_cut_off(trap, false);
+        stage_pass(&stage, HOUR);
+        for (size_t i = 0; i < MAILS; i++)
+            assert_int_equal(fake_sink_taken(&stage.sink, stage.sink.taken[i]), 2);
+        assert_int_equal(stage.sink.offered, 2 * MAILS);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed_at_a_command),
         cmocka_unit_test(test_killed_with_mails_at_the_sink),
         cmocka_unit_test(test_killed_again_and_again),
+        cmocka_unit_test(test_again_over_two_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
