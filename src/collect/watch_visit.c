@@ -23,7 +23,7 @@ void watch_want_all(struct watch *watch)
         bool hopeless =
             folder->folder.state == FOLDER_FAILED && folder->folder.err->action == ERR_GIVE_UP;
         if (watch_continuous(watch))
-            folder->want = through ? FOLDER_LOOK_AGAIN : FOLDER_LOOK_ALL;
+            watch_want(folder, through ? FOLDER_LOOK_AGAIN : FOLDER_LOOK_ALL);
         else if (!through && !hopeless)
             folder->want = FOLDER_LOOK_ALL;
     }

@@ -350,6 +350,30 @@ static void test_moved_to_itself(void **state)
     }
 }
 
+/* The connection ends in the middle of a sweep: the folders that were still to be looked at are by
+ * the next one. */
+static void test_a_sweep_goes_on(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"INBOX", "bad", "more", NULL};
+    static const char *const bodies[] = {"overlooked"};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_folders(&stage, "IDLE UIDPLUS", folders);
+    trap->account.max_connections = 1;
+    trap_add_box(trap, "bad", "");
+    struct box *more = trap_add_box(trap, "more", "");
+    box_add(more, bodies[0], "\\Seen");
+    box_add(more, "read", "\\Seen");
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    letter_store(box_find(more, 1), '-', "\\Seen");
+    trap_fault(trap, (struct trap_fault){.on = "SELECT \"bad\"", .act = TRAP_CLOSE, .times = 1});
+    stage_await_taken(&stage, 20 * MINUTE, 1);
+    stage_assert_taken(&stage, bodies, 1);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_notify_while_leaving),
         cmocka_unit_test(test_target_vanishes),
         cmocka_unit_test(test_moved_to_itself),
+        cmocka_unit_test(test_a_sweep_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
