@@ -382,6 +382,7 @@ void watch_init(struct watch *watch, struct mailbox *mailbox, bool primary)
     *watch = (struct watch){
         .mailbox = mailbox,
         .primary = primary,
+        .opened = mailbox->account->folder_count - 1,
         .ticket.granted = watch_granted,
         .ticket.wanted = watch_asked_to_yield,
         .ticket.further = !primary,

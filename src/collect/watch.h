@@ -62,7 +62,8 @@ struct watch {
     struct net_deferred *step;
     struct mailbox_folder *current; /* open, or being opened; NULL: none */
     struct mailbox_folder *home;    /* NULL: not chosen yet; of a second connection: its only one */
-    uint32_t command;               /* LIST, NOTIFY or IDLE that is on its way */
+    size_t opened; /* the number of the folder that was opened last, on this connection or before */
+    uint32_t command;           /* LIST, NOTIFY or IDLE that is on its way */
     struct folder_name *listed; /* of each folder, and of a move's target, by the LIST on its way */
     msec_t list_at;             /* LIST is worth asking again */
     bool listed_plain;

@@ -53,11 +53,10 @@ bool watch_may_leave(const struct watch *watch)
 struct mailbox_folder *watch_wanted(const struct watch *watch)
 {
     size_t count = watch_account(watch)->folder_count;
-    size_t last = watch->current ? (size_t)(watch->current - watch->mailbox->folders) : count - 1;
     if (!watch_may_leave(watch))
         return NULL;
     for (size_t i = 1; i <= count; i++) {
-        struct mailbox_folder *folder = &watch->mailbox->folders[(last + i) % count];
+        struct mailbox_folder *folder = &watch->mailbox->folders[(watch->opened + i) % count];
         if (watch_may_visit(watch, folder))
             return folder;
     }
@@ -100,6 +99,7 @@ static void watch_visit(struct watch *watch, struct mailbox_folder *folder)
         return;
     }
     watch->current = folder;
+    watch->opened = (size_t)(folder - watch->mailbox->folders);
     folder_open(&folder->folder, watch->connection.session, folder->called.name,
                 folder->called.mailbox, watch->mailbox->target.mailbox,
                 look == FOLDER_LOOK_NEWS ? FOLDER_LOOK_AGAIN : look);

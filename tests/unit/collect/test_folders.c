@@ -374,6 +374,40 @@ static void test_a_sweep_goes_on(void **state)
     stage_release(&stage);
 }
 
+/* A folder at which the server ends the connection each time, as where a process of its dies of it:
+ * those behind it are collected all the same. */
+static void test_a_folder_that_ends_connections(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"INBOX", "bad", "more", NULL};
+    static const char *const bodies[] = {"first", "second", "third", "fourth"};
+    for (int continuous = 0; continuous < 2; continuous++) {
+        struct stage stage;
+        stage_init(&stage);
+        struct trap *trap = stage_add_folders(&stage, "IDLE UIDPLUS", folders);
+        stage.settings.continuous = continuous;
+        for (int i = 1; i < 3; i++)
+            trap_add_box(trap, folders[i], "");
+        for (int i = 0; i < 3; i++)
+            trap_deliver(trap, folders[i], bodies[i]);
+        trap_fault(trap, (struct trap_fault){.on = "SELECT \"bad\"", .act = TRAP_CLOSE});
+        stage_start(&stage);
+        stage_await_taken(&stage, MINUTE, 2);
+        assert_int_equal(fake_sink_taken(&stage.sink, bodies[2]), 1);
+        stage_pass(&stage, HOUR);
+        if (continuous) {
+            trap_deliver(trap, "more", bodies[3]);
+            stage_await_taken(&stage, 20 * MINUTE, 3);
+            trap_mend(trap);
+            stage_await_taken(&stage, 20 * MINUTE, 4);
+            stage_assert_taken(&stage, bodies, 4);
+        } else {
+            assert_int_equal(stage.outcome, COLLECTOR_SOME_FAILED);
+        }
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_target_vanishes),
         cmocka_unit_test(test_moved_to_itself),
         cmocka_unit_test(test_a_sweep_goes_on),
+        cmocka_unit_test(test_a_folder_that_ends_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
