@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/loop_impl.h"
+#include "net/tls_impl.h"
 
 enum {
     HTTP_HEADERS_MOST = 32 << 10,
@@ -239,6 +240,14 @@ static size_t http_take_header(char *data, size_t size, size_t len, void *ctx)
     return call->too_much ? 0 : len;
 }
 
+static CURLcode http_set_up_tls(CURL *easy, void *ctx, void *unused)
+{
+    (void)easy;
+    (void)unused;
+    net_tls_bound(ctx);
+    return CURLE_OK;
+}
+
 static void http_call_set_up(struct net_http_call *call, const struct net_http_request *request)
 {
     CURL *easy = call->easy;
@@ -263,6 +272,7 @@ static void http_call_set_up(struct net_http_call *call, const struct net_http_r
     HTTP_SET(CURLOPT_PROXY, "");
     HTTP_SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     HTTP_SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    HTTP_SET(CURLOPT_SSL_CTX_FUNCTION, http_set_up_tls);
     HTTP_SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     HTTP_SET(CURLOPT_FRESH_CONNECT, 1L);
     HTTP_SET(CURLOPT_FORBID_REUSE, 1L);

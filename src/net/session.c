@@ -10,6 +10,10 @@
 #include "net/socket.h"
 #include "net/tls_impl.h"
 
+enum {
+    NET_TLS_TALK = 500, /* records and messages of a peer in a row that bring no data */
+};
+
 /* Certificates hold neither the dot of an absolute name nor the zone of an address. */
 static char *net_tls_name(const char *host)
 {
@@ -34,6 +38,33 @@ static void net_tls_expect(SSL *ssl, const char *name)
     if (!SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                   (void *)(uintptr_t)name))
         ERR_clear_error();
+}
+
+/* OpenSSL goes on by itself behind each message that is no data (a new key, a ticket), for as long
+ * as there are any: a peer that sends nothing else, as fast as it can, would have the loop to
+ * itself. How many came in a row is kept in the place of the callback's argument. */
+static void net_tls_came(int written, int version, int type, const void *data, size_t len, SSL *ssl,
+                         void *arg)
+{
+    const uint8_t *bytes = data;
+    uintptr_t talk = (uintptr_t)arg;
+    (void)version;
+    /* What is in a record its header says before TLS 1.3, and its last byte since then. */
+    bool record = type == SSL3_RT_INNER_CONTENT_TYPE ||
+                  (type == SSL3_RT_HEADER && SSL_version(ssl) < TLS1_3_VERSION);
+    if (written || !len || (!record && type != SSL3_RT_HANDSHAKE))
+        return;
+    talk = record && *bytes == SSL3_RT_APPLICATION_DATA ? 0 : talk + 1;
+    SSL_set_msg_callback_arg(ssl, (void *)talk);
+    if (talk <= NET_TLS_TALK)
+        return;
+    SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN); /* it reads no more … */
+    ERR_raise(ERR_LIB_SSL, SSL_R_TOO_MANY_KEY_UPDATES); /* … which is no end in good order */
+}
+
+void net_tls_bound(SSL_CTX *ctx)
+{
+    SSL_CTX_set_msg_callback(ctx, net_tls_came);
 }
 
 SSL *net_tls_start(struct net_tls *tls, int fd, const char *host, struct net_tls_check *check)
@@ -72,7 +103,9 @@ static void net_tls_explain(SSL *ssl, int code, int error, struct err *err)
 {
     unsigned long queued = ERR_peek_error();
     int reason = ERR_GET_REASON(queued);
-    if (code == SSL_ERROR_SYSCALL && error) {
+    if (reason == SSL_R_TOO_MANY_KEY_UPDATES) {
+        err_set(err, ERR_RETRY_LATER, "TLS: the peer talks on without saying anything");
+    } else if (code == SSL_ERROR_SYSCALL && error) {
         err_set(err, ERR_RETRY_LATER, "the connection broke: %s", err_errno_text(error));
     } else if (code != SSL_ERROR_SYSCALL && reason != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         const char *text = ERR_reason_error_string(queued);

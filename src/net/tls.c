@@ -46,6 +46,7 @@ static struct net_tls *net_tls_new(const SSL_METHOD *method)
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_read_ahead(tls->ctx, 1);
     SSL_CTX_set_default_read_buffer_len(tls->ctx, NET_TLS_READ_AHEAD);
+    net_tls_bound(tls->ctx);
     return tls;
 }
 

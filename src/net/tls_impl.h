@@ -36,6 +36,9 @@ enum net_io {
     NET_IO_BROKEN,     /* `err` says how */
 };
 
+/* Sees to it that a peer's messages beside its data come to an end: some hundreds in a row break
+ * the connection. For every context, as OpenSSL itself would take any number in one call. */
+void net_tls_bound(SSL_CTX *ctx);
 /* An SSL on `fd` that is about to shake hands. `check` must live until the handshake is over. A
  * server's `host` is NULL. */
 SSL *net_tls_start(struct net_tls *tls, int fd, const char *host, struct net_tls_check *check);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/conn_impl.h"
 #include "net/http.h"
 #include "net/tls.h"
 #include "peer.h"
@@ -63,13 +64,18 @@ static bool called(struct stage *stage)
 
 static const char *answer;
 static bool answer_ends;
-static size_t answer_fill; /* so many bytes behind it, and then the end of a header's line */
+static unsigned answer_talk; /* so many messages of TLS before it */
+static size_t answer_fill;   /* so many bytes behind it, and then the end of a header's line */
 
 /* Answers when the question is whole: in two pieces, whatever it is. */
 static void answer_question(struct peer *peer, enum peer_event event)
 {
     if (event != PEER_DATA || !strstr(buf_cstr(&peer->got), FORM))
         return;
+    for (unsigned i = 0; i < answer_talk; i++) {
+        SSL_key_update(peer->conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(peer->conn->ssl);
+    }
     size_t len = strlen(answer), first = len / 2;
     net_conn_write(peer->conn, answer, first);
     net_conn_write(peer->conn, answer + first, len - first);
@@ -305,12 +311,28 @@ static void test_cancel(void **state)
     net_http_free(NULL);
 }
 
+/* Messages of TLS without an end would keep the loop in libcurl. */
+static void test_talk(void **state)
+{
+    (void)state;
+    answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    answer_ends = false;
+    for (int much = 0; much < 2; much++) {
+        answer_talk = much ? 2000 : 100;
+        ask("host.pem", "https", "ca.pem");
+        assert_int_equal(seen.replied, !much);
+        buf_release(&seen.body);
+    }
+    assert_int_equal(seen.err.action, ERR_RETRY_LATER);
+    answer_talk = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),  cmocka_unit_test(test_trust),
-        cmocka_unit_test(test_no_proxy), cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_answers),     cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_talk),
     };
     pki = pki_new();
     for (size_t i = 0; i < COUNT(specs); i++)

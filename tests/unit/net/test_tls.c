@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/conn_impl.h"
 #include "net/loop_impl.h"
 #include "net/socket.h"
 #include "net/tls.h"
@@ -531,6 +532,45 @@ static void test_listener_freed_during_handshake(void **state)
     net_tls_unref(server);
 }
 
+static bool something_came(struct stage *stage)
+{
+    return peer_saw(&stage->client, 'd') || peer_saw(&stage->client, 'F') ||
+           peer_saw(&stage->server, 'd') || peer_saw(&stage->server, 'F');
+}
+
+/* Messages that bring no data, in a row: a peer may send some, and not so many that nobody else
+ * has a turn. */
+static void test_talk(void **state)
+{
+    static const struct {
+        unsigned messages;
+        bool client;
+    } cases[] = {{100, false}, {100, true}, {2000, false}, {2000, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage stage;
+        struct net_tls *server = make_server("host.pem"), *client = make_client(TRUST_CA);
+        stage_init(&stage, server);
+        stage_connect(&stage, "localhost", client);
+        stage_run(&stage, stage_both_ready);
+        struct peer *talker = cases[i].client ? &stage.client : &stage.server;
+        struct peer *other = cases[i].client ? &stage.server : &stage.client;
+        for (unsigned n = 0; n < cases[i].messages; n++) {
+            assert_int_equal(SSL_key_update(talker->conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(talker->conn->ssl), 1);
+        }
+        net_conn_write(talker->conn, "x", 1);
+        stage_run(&stage, something_came);
+        if (cases[i].messages < 500)
+            assert_string_equal(buf_cstr(&other->got), "x");
+        else
+            assert_string_equal(other->err.text, "TLS: the peer talks on without saying anything");
+        stage_release(&stage);
+        net_tls_unref(server);
+        net_tls_unref(client);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -562,6 +602,7 @@ int main(void)
         cmocka_unit_test(test_listener_without_descriptors),
         cmocka_unit_test(test_listener_addresses),
         cmocka_unit_test(test_listener_freed_during_handshake),
+        cmocka_unit_test(test_talk),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
