@@ -267,6 +267,8 @@ static void http_call_set_up(struct net_http_call *call, const struct net_http_r
     HTTP_SET(CURLOPT_HEADERFUNCTION, http_take_header);
     HTTP_SET(CURLOPT_HEADERDATA, call);
     HTTP_SET(CURLOPT_NOSIGNAL, 1L);
+    /* The end does not wait for the thread that looks up the name. */
+    HTTP_SET(CURLOPT_QUICK_EXIT, 1L);
     HTTP_SET(CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_DEADLINE);
     /* Whatever stands in the environment: IMAP goes its way without it, too. */
     HTTP_SET(CURLOPT_PROXY, "");

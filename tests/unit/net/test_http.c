@@ -4,9 +4,13 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "net/conn_impl.h"
 #include "net/http.h"
@@ -327,12 +331,68 @@ static void test_talk(void **state)
     answer_talk = 0;
 }
 
+enum {
+    LOOKUP = 3 /* seconds */
+};
+
+static atomic_bool looked_up;
+
+/* In the place of the C library's, for libcurl too: the name server of one host takes its time. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    static int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (!node || strcmp(node, "slow.example") != 0)
+        return next(node, service, hints, found);
+    nanosleep(&(struct timespec){.tv_sec = LOOKUP}, NULL);
+    atomic_store(&looked_up, true);
+    return EAI_AGAIN;
+}
+
+/* Nobody waits for a name server once the deadline is over, or the question is not of interest any
+ * more. */
+static void test_slow_lookup(void **state)
+{
+    (void)state;
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        struct stage stage;
+        struct timespec begun, over;
+        begin(&stage, NULL);
+        atomic_store(&looked_up, false);
+        struct net_http *http = net_http_new(stage.loop);
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        struct net_http_call *call = net_http_post(http,
+                                                   &(struct net_http_request){
+                                                       .url = "http://slow.example/token",
+                                                       .form = FORM,
+                                                       .len = strlen(FORM),
+                                                       .reply_most = REPLY_MOST,
+                                                       .deadline = 200,
+                                                   },
+                                                   note, &seen);
+        stage_turns(&stage);
+        if (cancelled)
+            net_http_cancel(call);
+        else
+            stage_run(&stage, called);
+        clock_gettime(CLOCK_MONOTONIC, &over);
+        assert_false(atomic_load(&looked_up));
+        assert_in_range(over.tv_sec - begun.tv_sec, 0, LOOKUP - 1);
+        end(&stage, http);
+        while (!atomic_load(&looked_up)) /* its thread goes on by itself */
+            nanosleep(&(struct timespec){.tv_nsec = 10 * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),     cmocka_unit_test(test_trust),
         cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_cancel),      cmocka_unit_test(test_talk),
+        cmocka_unit_test(test_slow_lookup),
     };
     pki = pki_new();
     for (size_t i = 0; i < COUNT(specs); i++)
