@@ -24,7 +24,7 @@ struct token_keeper {
     void *source;
     struct net_deferred *answer;
     struct token *token; /* NULL: none, or expired */
-    msec_t good_until;
+    msec_t got_at, good_until;
     struct token_wait *waiting; /* in no order */
     bool fetching;
     bool fresh; /* the answer that is due was got for those who wait */
@@ -32,6 +32,7 @@ struct token_keeper {
     struct err *err;
     msec_t failed_at, held_until;
     unsigned failures; /* in a row */
+    unsigned refusals; /* by servers, each soon after the token was got, in a row */
 };
 
 struct token *token_ref(struct token *token)
@@ -85,7 +86,10 @@ static void keeper_answer(void *ctx)
 {
     struct token_keeper *keeper = ctx;
     msec_t now = net_loop_now(keeper->loop);
-    if (keeper->fetching || !keeper->waiting)
+    if (keeper->fetching)
+        return;
+    keeper->fresh = keeper->fresh && keeper->waiting;
+    if (!keeper->waiting)
         return;
     if (keeper->token && !keeper->fresh && now >= keeper->good_until)
         keeper_drop(keeper);
@@ -150,10 +154,30 @@ void token_wait_cancel(struct token_wait *wait)
         keeper_leave(wait);
 }
 
+static void keeper_hold(struct token_keeper *keeper, const struct err *err, msec_t span)
+{
+    err_keep(&keeper->err, err);
+    keeper->failed_at = net_loop_now(keeper->loop);
+    keeper->held_until = keeper->failed_at + span;
+}
+
+/* Who refuses what was just got has no more use for the next one: a server must not have the source
+ * asked as often as it likes. */
 void token_keeper_refused(struct token_keeper *keeper, const struct token *token)
 {
-    if (keeper->token == token)
-        keeper_drop(keeper);
+    struct err err;
+    if (keeper->token != token)
+        return;
+    keeper_drop(keeper);
+    if (net_loop_now(keeper->loop) - keeper->got_at >= KEEPER_HOLD_MOST)
+        keeper->refusals = 0;
+    if (keeper->refusals) {
+        err_set(&err, ERR_RETRY_LATER,
+                "the server refuses each new access token: the next one is asked for later");
+        keeper_hold(keeper, &err,
+                    random_backoff(keeper->refusals - 1, KEEPER_HOLD_FIRST, KEEPER_HOLD_MOST));
+    }
+    keeper->refusals++;
 }
 
 void token_keeper_hurry(struct token_keeper *keeper)
@@ -184,7 +208,8 @@ void token_keeper_got(struct token_keeper *keeper, const char *text, const msec_
     keeper->token = mem_alloc(sizeof *keeper->token + size);
     keeper->token->refs = 1;
     memcpy(keeper->token->text, text, size);
-    keeper->good_until = net_loop_now(keeper->loop) + keeper_span(lifetime);
+    keeper->got_at = net_loop_now(keeper->loop);
+    keeper->good_until = keeper->got_at + keeper_span(lifetime);
     err_keep(&keeper->err, NULL);
     keeper->failures = 0;
     keeper_fetched(keeper);
@@ -193,12 +218,10 @@ void token_keeper_got(struct token_keeper *keeper, const char *text, const msec_
 void token_keeper_failed(struct token_keeper *keeper, const struct err *err)
 {
     keeper_drop(keeper);
-    err_keep(&keeper->err, err);
     msec_t hold = err->action == ERR_GIVE_UP
                       ? KEEPER_HOLD_PERSON
                       : random_backoff(keeper->failures, KEEPER_HOLD_FIRST, KEEPER_HOLD_MOST);
     keeper->failures++;
-    keeper->failed_at = net_loop_now(keeper->loop);
-    keeper->held_until = keeper->failed_at + hold;
+    keeper_hold(keeper, err, hold);
     keeper_fetched(keeper);
 }

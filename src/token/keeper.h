@@ -55,7 +55,9 @@ void token_keeper_unref(struct token_keeper *keeper);
 void token_keeper_ask(struct token_keeper *keeper, struct token_wait *wait);
 /* No effect when it does not wait. */
 void token_wait_cancel(struct token_wait *wait);
-/* A server does not take this token: if it is the one that is kept, it is not given out again. */
+/* A server does not take this token: if it is the one that is kept, it is not given out again.
+ * Where that happens soon after it was got, and again, the source is left alone as after a failure.
+ */
 void token_keeper_refused(struct token_keeper *keeper, const struct token *token);
 /* Somebody may have mended what failed: whoever asks next is not answered with an old failure,
  * unless it is of the last minute. */

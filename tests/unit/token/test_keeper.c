@@ -217,6 +217,33 @@ static void test_refused_by_the_server(void **state)
     stage_release(&stage);
 }
 
+/* A server refuses whatever it is given, as soon as it was got: the source is not asked without
+ * limit. */
+static void test_each_new_one_is_refused(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    for (msec_t at = 0; at < HOUR; at += SECOND) {
+        struct asker *asker = stage_ask(&stage, 0);
+        assert_true(asker->token || strstr(asker->err.text, "refuses"));
+        assert_true(asker->token || asker->err.action == ERR_RETRY_LATER);
+        if (asker->token)
+            token_keeper_refused(stage.keeper, asker->token);
+        driven_pass(stage.loop, SECOND);
+    }
+    assert_in_range(stage.fetches, 12, 40);
+    /* One that is taken for a while is as good as ever when it is refused then. */
+    driven_pass(stage.loop, 5 * MINUTE);
+    assert_non_null(stage_ask(&stage, 0)->token);
+    driven_pass(stage.loop, 5 * MINUTE);
+    unsigned before = stage.fetches;
+    token_keeper_refused(stage.keeper, stage.askers[0].token);
+    assert_true(stage_ask(&stage, 0)->fresh);
+    assert_int_equal(stage.fetches, before + 1);
+    stage_release(&stage);
+}
+
 /* What failed is told to all, in its words, and left alone for a while. */
 static void test_failures_are_shared_and_held(void **state)
 {
@@ -324,6 +351,23 @@ static void test_cancelled_while_it_is_got(void **state)
     stage_release(&stage);
 }
 
+/* The same, and nobody asks before it has expired: then it is not given out as a new one. */
+static void test_not_asked_for_before_it_expires(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    stage.holds = true;
+    stage_ask(&stage, 0);
+    token_wait_cancel(&stage.askers[0].wait);
+    stage_answer(&stage);
+    driven_settle(stage.loop, NULL, NULL);
+    stage.holds = false;
+    driven_pass(stage.loop, 2 * HOUR);
+    assert_string_equal(stage_ask(&stage, 1)->token->text, "token 2");
+    stage_release(&stage);
+}
+
 /* The last account is removed while the token is got, and one while it has a token. */
 static void test_freed_while_it_is_got(void **state)
 {
@@ -350,11 +394,13 @@ int main(void)
         cmocka_unit_test(test_kept_until_shortly_before_it_expires),
         cmocka_unit_test(test_no_life_at_all),
         cmocka_unit_test(test_refused_by_the_server),
+        cmocka_unit_test(test_each_new_one_is_refused),
         cmocka_unit_test(test_failures_are_shared_and_held),
         cmocka_unit_test(test_no_hot_loop),
         cmocka_unit_test(test_hurry),
         cmocka_unit_test(test_cancelled_in_an_answer),
         cmocka_unit_test(test_cancelled_while_it_is_got),
+        cmocka_unit_test(test_not_asked_for_before_it_expires),
         cmocka_unit_test(test_freed_while_it_is_got),
     };
     return cmocka_run_group_tests_name("token / keeper", tests, NULL, NULL);
