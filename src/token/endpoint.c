@@ -168,9 +168,19 @@ static void endpoint_ask(struct token_endpoint *source, const char *refresh)
     buf_release(&form);
 }
 
+/* What could not be kept and is void is worth nothing beside what may stand in the file by now. */
+static void endpoint_forget_void(struct token_endpoint *source)
+{
+    if (!source->again || !source->unsaved || strcmp(source->unsaved, source->used) != 0)
+        return;
+    mem_free_secret(source->unsaved);
+    source->unsaved = NULL;
+}
+
 /* The file was read, or there is none (`stored` NULL). */
 static void endpoint_choose(struct token_endpoint *source, const char *stored)
 {
+    endpoint_forget_void(source);
     const char *refresh = source->unsaved ? source->unsaved : stored ? stored : source->refresh;
     if (!refresh)
         endpoint_needs_person(source, "there is no refresh token yet");

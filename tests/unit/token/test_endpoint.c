@@ -261,6 +261,30 @@ static void test_rotated_and_not_to_be_kept(void **state)
     stage_release(&stage);
 }
 
+/* The token that could not be kept is void, and somebody has put another one into the file. */
+static void test_mended_by_hand(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, true, true);
+    stage_put(&stage, "old");
+    provider.disk_fails = true;
+    stage_ask(&stage, "old");
+    stage_reply(&stage, 200, GRANT("one", ROTATED("new")));
+    provider.disk_fails = false;
+
+    driven_pass(stage.loop, 60 * MINUTE);
+    stage_put(&stage, "by-hand");
+    stage_ask(&stage, "new");
+    stage_reply(&stage, 400, INVALID);
+    assert_int_equal(provider.asked, 3);
+    assert_non_null(strstr(provider.form, "refresh_token=by-hand"));
+    stage_reply(&stage, 200, GRANT("two", ""));
+    assert_string_equal(stage.token->text, "two");
+    stage_check_file(&stage, "by-hand");
+    stage_release(&stage);
+}
+
 static void test_rotated_and_no_place(void **state)
 {
     (void)state;
@@ -375,13 +399,10 @@ static void test_end_while_it_is_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rotated),
-        cmocka_unit_test(test_rotated_and_not_to_be_kept),
-        cmocka_unit_test(test_rotated_and_no_place),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_rotated_by_another),
-        cmocka_unit_test(test_removed_meanwhile),
-        cmocka_unit_test(test_end_while_it_is_written),
+        cmocka_unit_test(test_rotated),           cmocka_unit_test(test_rotated_and_not_to_be_kept),
+        cmocka_unit_test(test_mended_by_hand),    cmocka_unit_test(test_rotated_and_no_place),
+        cmocka_unit_test(test_refused),           cmocka_unit_test(test_rotated_by_another),
+        cmocka_unit_test(test_removed_meanwhile), cmocka_unit_test(test_end_while_it_is_written),
     };
     return cmocka_run_group_tests_name("token / endpoint", tests, NULL, NULL);
 }
