@@ -1,6 +1,8 @@
 #include "fence/calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -21,13 +23,14 @@
  * architecture: names that one does not have are passed over. There is no execve(), bind(),
  * listen(), ptrace(), kill(), mount(), or anything that only root may. */
 static const char calls_allowed[] =
-    /* descriptors and files, as far as Landlock lets it */
-    "access chmod close dup dup2 dup3 faccessat faccessat2 fallocate fchmod fchmodat "
-    "fchown fcntl fcntl64 fdatasync flock fstat fstat64 fstatat64 fstatfs fsync ftruncate "
+    /* descriptors and files, as far as Landlock lets it. It knows nothing of modes, owners and
+     * times: these only of files that could be opened. */
+    "access close dup dup2 dup3 faccessat faccessat2 fallocate fchmod "
+    "fchown fdatasync flock fstat fstat64 fstatat64 fstatfs fsync ftruncate "
     "ftruncate64 getcwd getdents64 lseek _llseek lstat lstat64 mkdir mkdirat newfstatat "
     "open openat pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read "
     "readlink readlinkat readv rename renameat renameat2 stat stat64 statfs statx umask "
-    "unlink unlinkat utimensat write writev "
+    "unlink unlinkat write writev "
     /* memory */
     "brk madvise membarrier mlock mlock2 mremap msync munlock munmap "
     /* threads and signals of its own */
@@ -69,7 +72,6 @@ struct calls_rule {
 static const uint64_t calls_int = UINT32_MAX; /* the kernel looks at no more of an int */
 
 static const struct calls_rule calls_rules[] = {
-    {"socket", 0, UINT32_MAX, AF_INET},       {"socket", 0, UINT32_MAX, AF_INET6},
     {"socket", 0, UINT32_MAX, AF_UNIX}, /* sd_notify(3); the service that looks names up */
     {"ioctl", 1, UINT32_MAX, TCGETS},         {"ioctl", 1, UINT32_MAX, TIOCGWINSZ},
     {"ioctl", 1, UINT32_MAX, FIONBIO},        {"ioctl", 1, UINT32_MAX, FIONREAD},
@@ -78,6 +80,19 @@ static const struct calls_rule calls_rules[] = {
     {"clone", 0, CLONE_THREAD, CLONE_THREAD},
 #endif
 };
+
+/* Locks and flags. What is not here would have descriptors signal other processes, among others. */
+static const int calls_fcntl[] = {
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_SETFL,
+    F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
+};
+
+/* TCP and UDP: of other protocols a kernel has many, and loads them for whoever asks. */
+static const struct {
+    uint64_t type;
+    uint64_t protocol;
+} calls_sockets[] = {
+    {SOCK_STREAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDP}};
 
 /* No new code: nothing is to become executable. */
 static const struct calls_rule calls_code[] = {
@@ -120,6 +135,33 @@ static int calls_add_rules(scmp_filter_ctx filter, const struct calls_rule *rule
     return 0;
 }
 
+static int calls_add_fcntl(scmp_filter_ctx filter, const char *name)
+{
+    for (size_t i = 0; i < sizeof calls_fcntl / sizeof *calls_fcntl; i++) {
+        const struct calls_rule rule = {name, 1, calls_int, (uint64_t)calls_fcntl[i]};
+        int result = calls_add_rules(filter, &rule, 1);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+static int calls_add_sockets(scmp_filter_ctx filter, uint64_t family)
+{
+    const uint64_t type_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    for (size_t i = 0; i < sizeof calls_sockets / sizeof *calls_sockets; i++) {
+        const struct scmp_arg_cmp cmp[] = {
+            SCMP_CMP(0, SCMP_CMP_MASKED_EQ, calls_int, family),
+            SCMP_CMP(1, SCMP_CMP_MASKED_EQ, calls_int & ~type_flags, calls_sockets[i].type),
+            SCMP_CMP(2, SCMP_CMP_MASKED_EQ, calls_int, calls_sockets[i].protocol),
+        };
+        int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, cmp);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
 /* Signals and limits: its own only. */
 static int calls_add_own(scmp_filter_ctx filter)
 {
@@ -139,6 +181,14 @@ static int calls_fill(scmp_filter_ctx filter, bool accepts)
         result = calls_add_words(filter, calls_accept);
     if (!result)
         result = calls_add_rules(filter, calls_rules, sizeof calls_rules / sizeof *calls_rules);
+    if (!result)
+        result = calls_add_fcntl(filter, "fcntl");
+    if (!result)
+        result = calls_add_fcntl(filter, "fcntl64");
+    if (!result)
+        result = calls_add_sockets(filter, AF_INET);
+    if (!result)
+        result = calls_add_sockets(filter, AF_INET6);
     if (!result)
         result = calls_add_rules(filter, calls_code, sizeof calls_code / sizeof *calls_code);
     if (!result)

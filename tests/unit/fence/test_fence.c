@@ -123,6 +123,64 @@ static int deed_netlink(void)
     return fence_result(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
 }
 
+/* Of what a kernel has, or loads for whoever asks. */
+static int deed_other_protocol(void)
+{
+    return fence_result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP));
+}
+
+static int deed_other_type(void)
+{
+    return fence_result(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP));
+}
+
+static int deed_datagram(void)
+{
+    return fence_result(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, IPPROTO_UDP));
+}
+
+/* What is readable for its owner alone, for everyone. */
+static int deed_open_up(void)
+{
+    return fence_result(chmod("other", 0644));
+}
+
+static int deed_open_up_at(void)
+{
+    return fence_result(fchmodat(AT_FDCWD, "other", 0644, 0));
+}
+
+static int deed_touch(void)
+{
+    return fence_result(utimensat(AT_FDCWD, "other", NULL, 0));
+}
+
+/* A descriptor signals whom it is told to when something can be read. */
+static int deed_signal_by_owner(void)
+{
+    int ends[2];
+    if (pipe(ends))
+        return errno;
+    return fence_result(fcntl(ends[0], F_SETOWN, getppid()));
+}
+
+static int deed_signal_by_number(void)
+{
+    int ends[2];
+    if (pipe(ends))
+        return errno;
+    return fence_result(fcntl(ends[0], F_SETSIG, SIGKILL));
+}
+
+static int deed_flags(void)
+{
+    int ends[2];
+    int error = fence_result(pipe(ends));
+    if (!error)
+        error = fence_result(fcntl(ends[0], F_SETFL, fcntl(ends[0], F_GETFL) | O_NONBLOCK));
+    return error ? error : fence_result(fcntl(ends[0], F_DUPFD_CLOEXEC, 0));
+}
+
 static int deed_be_dumped(void)
 {
     return fence_result(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
@@ -192,6 +250,15 @@ static const struct fence_case fence_cases[] = {
     {"listen", deed_listen, EPERM, false},
     {"bind", deed_bind, EPERM, false},
     {"talk to the kernel", deed_netlink, EPERM, false},
+    {"speak another protocol", deed_other_protocol, EPERM, false},
+    {"make packets", deed_other_type, EPERM, false},
+    {"send datagrams", deed_datagram, 0, false},
+    {"open another file up", deed_open_up, EPERM, false},
+    {"open another file up at a place", deed_open_up_at, EPERM, false},
+    {"touch another file", deed_touch, EPERM, false},
+    {"signal another process by a descriptor", deed_signal_by_owner, EPERM, false},
+    {"choose a descriptor's signal", deed_signal_by_number, EPERM, false},
+    {"change a descriptor", deed_flags, 0, false},
     {"be dumped", deed_be_dumped, EPERM, true},
     {"trace another process", deed_trace, EPERM, true},
     {"signal another process", deed_signal, EPERM, true},
@@ -266,6 +333,10 @@ static void test_without(void **state)
     assert_int_equal(deed_bind(), 0);
     assert_int_equal(deed_signal(), 0);
     assert_int_equal(deed_code(), 0);
+    assert_int_equal(deed_open_up(), 0);
+    assert_int_equal(deed_touch(), 0);
+    assert_int_equal(deed_signal_by_owner(), 0);
+    assert_int_equal(deed_signal_by_number(), 0);
 }
 
 static int status_field(const char *name)
