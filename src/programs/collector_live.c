@@ -16,6 +16,7 @@
 #include "programs/service.h"
 
 enum {
+    LIVE_TAKING = 20,             /* ms between two looks whether nobody needs what was before */
     LIVE_STARTING = 50,           /* ms between two looks whether the broker is there … */
     LIVE_BROKER_PATIENCE = 5000,  /* … until it is known to be away */
     LIVE_STATUS_INTERVAL = 30000, /* it takes a look at every mailbox */
@@ -35,11 +36,13 @@ struct live {
     void (*hung_up)(void *ctx);
     void *ctx;
     struct net_signal *hup;
+    struct net_timer *taking;
     struct net_timer *status;
     struct net_timer *summary;
     msec_t started;
     msec_t summed;            /* when the last summary was */
     struct report_sum before; /* as of then */
+    bool takes;               /* the clerk has not been told yet that a configuration is in use */
     bool ready;
     bool on_terminal;
 };
@@ -113,6 +116,24 @@ static void live_log_changes(const struct changes *changes, bool feed)
         feed ? "another" : "the same");
 }
 
+static void live_tell_taken(struct live *live)
+{
+    if (live->takes)
+        clerk_taken(live->clerk);
+    live->takes = false;
+    net_timer_stop(live->taking);
+}
+
+/* A token that is being got for an account that is gone has its place with what was before. */
+static void live_take(void *ctx)
+{
+    struct live *live = ctx;
+    if (tokens_busy(live->tokens))
+        net_timer_start(live->taking, LIVE_TAKING);
+    else
+        live_tell_taken(live);
+}
+
 /* All of it, or nothing and why. */
 static int live_apply(struct live *live, const struct conf *conf, struct err *err)
 {
@@ -134,7 +155,8 @@ static int live_apply(struct live *live, const struct conf *conf, struct err *er
     collector_set_accounts(live->collector, accounts, conf->mailbox_count);
     setup_accounts_free(accounts, conf->mailbox_count);
     tokens_sweep(live->tokens);
-    clerk_taken(live->clerk);
+    live->takes = true;
+    live_take(live);
     tls_store_settle(store);
     tls_store_free(live->store);
     live->store = store;
@@ -174,6 +196,7 @@ static void live_hup(void *ctx)
     }
     log_info(NULL, "reloading the configuration");
     service_reloading(live->service);
+    live_tell_taken(live);
     reload_request(live->reload);
 }
 
@@ -196,6 +219,7 @@ struct live *live_new(struct net_loop *loop, const struct collector_options *opt
     live->service = service_new(loop);
     live->reload = reload_new(loop, options, clerk, live_loaded, live);
     live->hup = net_signal_new(loop, SIGHUP, live_hup, live);
+    live->taking = net_timer_new(loop, live_take, live);
     live->status = net_timer_new(loop, live_status, live);
     live->summary = net_timer_new(loop, live_summary, live);
     live->started = live->summed = net_loop_now(loop);
@@ -219,6 +243,7 @@ void live_free(struct live *live)
         return;
     live_stopping(live);
     net_signal_free(live->hup);
+    net_timer_free(live->taking);
     net_timer_free(live->status);
     net_timer_free(live->summary);
     service_free(live->service);

@@ -165,7 +165,8 @@ static void tokens_look(const void *node, VISIT visit, void *ctx)
 {
     struct tokens *tokens = ctx;
     struct tokens_entry *const *entry = node;
-    if ((visit != postorder && visit != leaf) || (*entry)->round == tokens->round)
+    if ((visit != postorder && visit != leaf) || (*entry)->round == tokens->round ||
+        token_keeper_spends((*entry)->keeper))
         return;
     tokens->stale = mem_realloc_array(tokens->stale, tokens->stale_count + 1, sizeof(void *));
     tokens->stale[tokens->stale_count++] = *entry;
@@ -182,6 +183,21 @@ void tokens_sweep(struct tokens *tokens)
     tokens->stale = NULL;
     tokens->stale_count = 0;
     tokens->round++;
+}
+
+static void tokens_look_busy(const void *node, VISIT visit, void *ctx)
+{
+    struct tokens_entry *const *entry = node;
+    bool *busy = ctx;
+    if (visit == postorder || visit == leaf)
+        *busy = *busy || token_keeper_spends((*entry)->keeper);
+}
+
+bool tokens_busy(struct tokens *tokens)
+{
+    bool busy = false;
+    twalk_r(tokens->tree, tokens_look_busy, &busy);
+    return busy;
 }
 
 struct tokens *tokens_new(struct net_loop *loop, const char *directory,

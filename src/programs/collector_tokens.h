@@ -18,8 +18,11 @@ struct tokens *tokens_new(struct net_loop *loop, const char *directory,
 void tokens_free(struct tokens *tokens);
 /* A reference of the caller's own; NULL: a password logs in. An old failure of it is forgotten. */
 struct token_keeper *tokens_get(struct tokens *tokens, const struct conf_mailbox *mailbox);
-/* What was not got since the last call is not wanted any more. */
+/* What was not got since the last call is not wanted any more; what is busy goes with a later
+ * call. */
 void tokens_sweep(struct tokens *tokens);
+/* Is any being got in a way that must not be broken off: see token_keeper_spends()? */
+bool tokens_busy(struct tokens *tokens);
 
 /* What tells the settings of this mailbox's `oauth2` from any others, secrets among them, and
  * returns tokens_file() with it; NULL where a command gives the token. */

@@ -26,7 +26,9 @@ enum {
     PROGRESS_LOG = 10000,
     EXIT_SOME_FAILED = 1,
     CHECK_BROKER_PATIENCE = 15000,
-    PROGRAM_REST = 200, /* µs: see net_loop_set_rest() */
+    PROGRAM_REST = 200,              /* µs: see net_loop_set_rest() */
+    PROGRAM_TOKENS_PATIENCE = 20000, /* for tokens that are being got, at the end … */
+    PROGRAM_TOKENS_LOOK = 20,        /* … which is looked at so often */
 };
 
 struct program {
@@ -45,6 +47,8 @@ struct program {
     struct net_signal *interrupt;
     struct net_signal *child;
     struct net_timer *progress;
+    struct net_timer *tokens_look;
+    msec_t tokens_until; /* as long as it waits for tokens */
     msec_t started;
     bool terminal; /* progress is shown as one line that is written over */
     bool collected;
@@ -202,6 +206,28 @@ static void program_hold_hangup(bool hold)
     sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &hangup, NULL);
 }
 
+static void program_look_at_tokens(void *ctx)
+{
+    struct program *program = ctx;
+    if (!tokens_busy(program->tokens) || net_loop_now(program->loop) >= program->tokens_until)
+        net_loop_stop(program->loop);
+    else
+        net_timer_start(program->tokens_look, PROGRAM_TOKENS_LOOK);
+}
+
+/* A provider that was asked may have made the old refresh token void: who does not wait for the new
+ * one loses the account. A second signal ends that, too. */
+static void program_await_tokens(struct program *program)
+{
+    if (!tokens_busy(program->tokens))
+        return;
+    log_info(NULL, "waiting for tokens that are being got");
+    program->collected = true;
+    program->tokens_until = net_loop_now(program->loop) + PROGRAM_TOKENS_PATIENCE;
+    net_timer_start(program->tokens_look, PROGRAM_TOKENS_LOOK);
+    net_loop_run(program->loop);
+}
+
 /* What is only done with -c. */
 static void program_go_live(struct program *program)
 {
@@ -219,6 +245,7 @@ static void program_run(struct program *program)
     program->child = net_signal_new(program->loop, SIGCHLD, program_child, program);
     program->progress = net_timer_new(program->loop, program_progress, program);
     program->broker_patience = net_timer_new(program->loop, program_broker_silent, program);
+    program->tokens_look = net_timer_new(program->loop, program_look_at_tokens, program);
     program->started = net_loop_now(program->loop);
     program->terminal = isatty(STDERR_FILENO) && !program->options.check;
     if (program->terminal)
@@ -235,6 +262,7 @@ static void program_run(struct program *program)
     }
     collector_start(program->collector);
     net_loop_run(program->loop);
+    program_await_tokens(program);
     if (program->terminal)
         program_clear_progress();
     log_set_hooks(NULL, NULL);
@@ -284,6 +312,7 @@ static void program_release(struct program *program)
         net_signal_free(program->child);
         net_timer_free(program->progress);
         net_timer_free(program->broker_patience);
+        net_timer_free(program->tokens_look);
     }
     tls_store_free(program->tls);
     tokens_free(program->tokens);

@@ -238,8 +238,9 @@ static void endpoint_free(void *ctx)
     free(source);
 }
 
-static const struct token_source_ops endpoint_ops = {.fetch = endpoint_fetch,
-                                                     .free = endpoint_free};
+/* With the access token comes a new refresh token, and the old one may be void by then. */
+static const struct token_source_ops endpoint_ops = {
+    .fetch = endpoint_fetch, .free = endpoint_free, .spends = true};
 
 /* For messages: what is before it, and a query behind it, may be nobody's business. */
 static char *endpoint_host(const char *url)

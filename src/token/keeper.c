@@ -180,6 +180,11 @@ void token_keeper_refused(struct token_keeper *keeper, const struct token *token
     keeper->refusals++;
 }
 
+bool token_keeper_spends(const struct token_keeper *keeper)
+{
+    return keeper->fetching && keeper->ops->spends;
+}
+
 void token_keeper_hurry(struct token_keeper *keeper)
 {
     if (net_loop_now(keeper->loop) - keeper->failed_at >= KEEPER_HURRY)

@@ -32,6 +32,7 @@ struct token_source_ops {
     void (*fetch)(void *source, struct token_keeper *keeper);
     /* Ends what is under way; no answer any more. */
     void (*free)(void *source);
+    bool spends; /* to fetch uses something up, and what takes its place comes with the answer */
 };
 
 /* Who waits for a token; embedded in its owner. All zero but for the callback at first. */
@@ -59,6 +60,8 @@ void token_wait_cancel(struct token_wait *wait);
  * Where that happens soon after it was got, and again, the source is left alone as after a failure.
  */
 void token_keeper_refused(struct token_keeper *keeper, const struct token *token);
+/* Is one being got by a source that spends? Who ends it then may lose the account. */
+bool token_keeper_spends(const struct token_keeper *keeper);
 /* Somebody may have mended what failed: whoever asks next is not answered with an old failure,
  * unless it is of the last minute. */
 void token_keeper_hurry(struct token_keeper *keeper);

@@ -27,6 +27,8 @@ class TokenEndpoint:
         self.device_answers = []  # the same for questions of the device flow
         self.asked = []  # (path, fields)
         self.device_user = None  # who enters the code
+        self.open = threading.Event()  # while it is cleared no answer goes out
+        self.open.set()
         self.lock = threading.Lock()
         self._made = 0
         endpoint = self
@@ -39,6 +41,7 @@ class TokenEndpoint:
                 with endpoint.lock:
                     endpoint.asked.append((path, fields))
                     answer = endpoint._answer(path, fields)
+                endpoint.open.wait(60)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -129,6 +132,7 @@ class TokenEndpoint:
         return self._grant(user, refresh)
 
     def stop(self):
+        self.open.set()
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -187,6 +188,59 @@ def test_a_token_file_is_written_within_the_fences(oauth, hpfeeds, live, tmp_pat
         assert run.stop().code == 0, run
     finally:
         endpoint.stop()
+
+
+@pytest.fixture
+def silent_endpoint():
+    """It has made the old refresh token void, and its answer with the new one is on its way."""
+    endpoint = TokenEndpoint(rotate=True)
+    endpoint.open.clear()
+    yield endpoint
+    endpoint.stop()
+
+
+@pytest.fixture
+def asked(oauth, hpfeeds, live, silent_endpoint, tmp_path):
+    """(run, the file of the refresh token): it waits for that answer."""
+    server, entry = oauth
+    kept = tmp_path / "token"
+    kept.write_text(silent_endpoint.authorize("trap") + "\n")
+    takes_tokens(server, silent_endpoint.access)
+    run = live(hpfeeds.feed(), [entry(token_url=silent_endpoint.url + "/token", client_id="c",
+                                      refresh_token_file=str(kept))])
+    run.wait_for_log("delivering to")
+    while not silent_endpoint.questions():
+        time.sleep(0.02)
+    return run, kept
+
+
+def test_a_token_that_comes_at_the_end_is_kept(asked, silent_endpoint):
+    run, kept = asked
+    run.kill(signal.SIGTERM)
+    run.wait_for_log("waiting for tokens")
+    silent_endpoint.open.set()
+    assert run.wait().code == 0, run
+    assert list(silent_endpoint.refresh) == [kept.read_text().strip()]
+
+
+def test_a_token_that_comes_for_nobody_is_kept(asked, silent_endpoint, imap):
+    """Its mailbox is not in the configuration any more."""
+    run, kept = asked
+    run.reload(mailboxes=[imap(name="other").mailbox()])
+    silent_endpoint.open.set()
+    until = time.monotonic() + 30
+    while list(silent_endpoint.refresh) != [kept.read_text().strip()]:
+        assert time.monotonic() < until, run.lines
+        time.sleep(0.02)
+    assert run.stop().code == 0, run
+
+
+def test_a_token_that_does_not_come_is_waited_for_in_vain(asked):
+    """Until somebody asks for the end again."""
+    run, _ = asked
+    run.kill(signal.SIGTERM)
+    run.wait_for_log("waiting for tokens")
+    assert run.stop().code == 0, run
 
 
 def test_without_its_clerk(oauth, hpfeeds, live):
