@@ -8,6 +8,11 @@
 #include "base/mem.h"
 #include "imap/encode.h"
 
+enum {
+    FOLDER_NAME_MOST = 1000, /* bytes of a name that the server chooses: it stands in each line of
+                                the log, and may be another one each time */
+};
+
 void folder_name_init(struct folder_name *name, const char *configured)
 {
     *name = (struct folder_name){.special = imap_attr_parse(configured, strlen(configured))};
@@ -34,7 +39,8 @@ void folder_name_release(struct folder_name *name)
 void folder_name_offer(struct folder_name *name, const struct imap_response *list)
 {
     if (!name->special || name->mailbox || !(list->attrs & name->special) ||
-        (list->attrs & IMAP_ATTR_NOSELECT) || memchr(list->name, '\0', list->name_len))
+        (list->attrs & IMAP_ATTR_NOSELECT) || list->name_len > FOLDER_NAME_MOST ||
+        memchr(list->name, '\0', list->name_len))
         return;
     name->mailbox = mem_strndup(list->name, list->name_len);
     struct buf decoded = {0};

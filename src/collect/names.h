@@ -22,7 +22,7 @@ struct folder_name {
 void folder_name_init(struct folder_name *name, const char *configured);
 void folder_name_release(struct folder_name *name);
 /* Takes a LIST response: if it is the special use that is looked for, the name is resolved. The
- * first one wins. */
+ * first one wins; none of more than 1,000 bytes does. */
 void folder_name_offer(struct folder_name *name, const struct imap_response *list);
 bool folder_name_resolved(const struct folder_name *name);
 /* Forgets what LIST said: a new connection asks anew. */

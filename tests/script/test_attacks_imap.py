@@ -763,12 +763,16 @@ def test_folder_names_go_back_as_they_came(imap, hpfeeds, start, tmp_path):
     assert all(re.fullmatch(r"feed\.yml|mailboxes\.yml|state\.db.*", name) for name in files), files
 
 
-def test_a_name_of_a_megabyte(imap, hpfeeds, run):
+@pytest.mark.parametrize("size", [MEGA, 65000, 2000])
+def test_a_name_of_a_megabyte(imap, hpfeeds, run, size):
+    """It would stand in each line of the log, and in the state, under another name each time."""
     server, good = imap(), imap(spam(1), name="good")
-    server.on("LIST", lambda s, c: s.send(b'* LIST (\\Junk) "/" "' + b"x" * MEGA + b'"\r\n')
+    server.on("LIST", lambda s, c: s.send(b'* LIST (\\Junk) "/" "' + b"x" * size + b'"\r\n')
               or s.ok(c))
-    result = run(hpfeeds.feed(), [server.mailbox(folders=["\\Junk"]), good.mailbox()])
+    result = run(hpfeeds.feed(), [server.mailbox(folders=["\\Junk"]), good.mailbox()],
+                 "--log-level", "debug")
     assert result.code == 1 and "\\Junk" in result.row("trap")[3], result
+    assert max(map(len, result.err.splitlines())) < 1000
     assert result.row("good")[3] == "ok" and "SELECT" not in server.names()
 
 
