@@ -15,6 +15,7 @@ enum {
     FOLDER_SURPLUS = 1000,
     FOLDER_FRUITLESS = 20,   /* looks in a row for more that is not there */
     FOLDER_PARTS_MAX = 1000, /* of one search: Yahoo takes a thousand mails for each (2026) */
+    FOLDER_AHEAD = 1000,     /* ranges of mails to be fetched, with which nobody looks for more */
     /* A look at a whole folder that finds nothing needs nothing of the state but to forget what
      * is gone, which can wait. */
     FOLDER_FORGET_INTERVAL = 24 * 3600 * 1000,
@@ -457,13 +458,15 @@ static void folder_searched(struct folder *folder, const struct imap_event *even
 
 /* News while there is work in hand need not wait until that is through, which a broker may take its
  * time for; but where the state would have to be asked, they do, and where `next` does not stand
- * behind all that is in hand. */
+ * behind all that is in hand. So they do behind a heap of old mail, which comes before them anyway,
+ * and would grow with each look for as long as a server finds more. */
 static bool folder_may_look_more(const struct folder *folder)
 {
     return folder->env->settings.continuous && folder->state == FOLDER_WORKING && folder->news &&
            !folder->more_command && !folder->present_command && !marks_looking(&folder->marks) &&
            folder->known_id && !folder->had_old && folder->search_whole &&
-           folder->next <= UINT32_MAX && folder->more_fruitless < FOLDER_FRUITLESS;
+           folder->next <= UINT32_MAX && folder->work.pending.count < FOLDER_AHEAD &&
+           folder->more_fruitless < FOLDER_FRUITLESS;
 }
 
 static void folder_found_more(struct folder *folder, const struct imap_event *event)

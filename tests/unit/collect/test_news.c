@@ -2,6 +2,7 @@
  * came before, nor for its marks. */
 #include "stage.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -188,6 +189,46 @@ static void test_news_behind_a_limited_look(void **state)
     stage_release(&stage);
 }
 
+enum {
+    HEAP = 4000 /* mails that are found, none beside another */
+};
+
+/* The answer to a search, with UIDs from `first` on. */
+static char *many(uint32_t first)
+{
+    struct buf text = {0};
+    buf_add_str(&text, "* SEARCH");
+    for (uint32_t i = 0; i < HEAP; i++)
+        buf_printf(&text, " %u", (unsigned)(first + 2 * i));
+    buf_add_str(&text, "\r\n$ OK\r\n");
+    return (char *)text.data;
+}
+
+/* A server that finds ever more, and gives out none: what is to be fetched does not grow without
+ * limit, as new mail comes behind the old anyway. */
+static void test_a_server_that_finds_ever_more(void **state)
+{
+    (void)state;
+    struct trap *trap = begin("IDLE UIDPLUS");
+    unsigned before = trap_count(trap, "UID SEARCH");
+    char *answers[] = {many(10), many(100010)};
+    for (size_t i = 0; i < COUNT(answers); i++)
+        trap_fault(trap,
+                   (struct trap_fault){
+                       .on = "UID SEARCH", .act = TRAP_ANSWER, .times = 1, .text = answers[i]});
+    trap_fault(trap, (struct trap_fault){.on = "UID FETCH", .act = TRAP_ANSWER});
+    trap_say(trap, "* 10000 EXISTS\r\n");
+    stage_pass(&stage, SECOND);
+    assert_int_equal(collector_report(stage.collector, 0)->found, HEAP);
+    trap_say(trap, "* 20000 EXISTS\r\n");
+    stage_pass(&stage, SECOND);
+    assert_int_equal(collector_report(stage.collector, 0)->found, HEAP);
+    assert_int_equal(trap_count(trap, "UID SEARCH"), before + 1);
+    stage_release(&stage);
+    for (size_t i = 0; i < COUNT(answers); i++)
+        free(answers[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_marked_while_another_waits),
         cmocka_unit_test(test_the_sink_is_lost_while_more_is_looked_for),
         cmocka_unit_test(test_news_behind_a_limited_look),
+        cmocka_unit_test(test_a_server_that_finds_ever_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
