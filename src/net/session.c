@@ -1,5 +1,6 @@
 /* One TLS session on a socket: handshake, records, end, and OpenSSL's outcomes in our terms. */
 #include <errno.h>
+#include <openssl/dherr.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "net/tls_impl.h"
 
 enum {
-    NET_TLS_TALK = 500, /* records and messages of a peer in a row that bring no data */
+    NET_TLS_TALK = 500,   /* records and messages of a peer in a row that bring no data */
+    NET_TLS_GROUP = 4096, /* bits of a group that the peer chooses */
 };
 
 /* Certificates hold neither the dot of an absolute name nor the zone of an address. */
@@ -62,9 +64,29 @@ static void net_tls_came(int written, int version, int type, const void *data, s
     ERR_raise(ERR_LIB_SSL, SSL_R_TOO_MANY_KEY_UPDATES); /* … which is no end in good order */
 }
 
+/* OpenSSL's own, the same for all contexts. */
+static int (*net_tls_usual)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
+                            void *other, void *ex);
+
+/* RFC 5246 section 7.4.3: the server chooses the group, OpenSSL takes up to 10,000 bits, and a
+ * handshake in such a one takes a second of the loop's time. */
+static int net_tls_admits(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
+                          void *other, void *ex)
+{
+    bool peer = op == SSL_SECOP_TMP_DH && ssl && !SSL_is_server(ssl);
+    if (peer && other && EVP_PKEY_get_bits(other) > NET_TLS_GROUP) {
+        ERR_raise(ERR_LIB_DH, DH_R_MODULUS_TOO_LARGE);
+        return 0;
+    }
+    return net_tls_usual(ssl, ctx, op, bits, nid, other, ex);
+}
+
 void net_tls_bound(SSL_CTX *ctx)
 {
     SSL_CTX_set_msg_callback(ctx, net_tls_came);
+    if (!net_tls_usual)
+        net_tls_usual = SSL_CTX_get_security_callback(ctx);
+    SSL_CTX_set_security_callback(ctx, net_tls_admits);
 }
 
 SSL *net_tls_start(struct net_tls *tls, int fd, const char *host, struct net_tls_check *check)

@@ -37,7 +37,8 @@ enum net_io {
 };
 
 /* Sees to it that a peer's messages beside its data come to an end: some hundreds in a row break
- * the connection. For every context, as OpenSSL itself would take any number in one call. */
+ * the connection; and that it chooses no group that takes a second. For every context, as OpenSSL
+ * itself would take both, in one call. */
 void net_tls_bound(SSL_CTX *ctx);
 /* An SSL on `fd` that is about to shake hands. `check` must live until the handshake is over. A
  * server's `host` is NULL. */

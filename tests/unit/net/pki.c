@@ -88,7 +88,11 @@ struct pki *pki_new(void)
 void pki_make(struct pki *pki, const struct pki_spec *spec)
 {
     X509 *cert = pki_sign(pki, spec, false);
-    EVP_PKEY *other = spec->wrong_key ? EVP_EC_gen("P-256") : NULL;
+    EVP_PKEY *other = spec->rsa ? EVP_RSA_gen(2048) : spec->wrong_key ? EVP_EC_gen("P-256") : NULL;
+    if (spec->rsa) {
+        X509_set_pubkey(cert, other);
+        pki_must(X509_sign(cert, pki->key, EVP_sha256()) > 0);
+    }
     pki_save(pki, spec->file, cert, other ? other : pki->key);
     EVP_PKEY_free(other);
     X509_free(cert);

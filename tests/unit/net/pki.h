@@ -17,6 +17,7 @@ struct pki_spec {
     int from_day, to_day; /* days from now */
     bool self_signed;     /* else by the CA */
     bool wrong_key;       /* the key beside it is another's */
+    bool rsa;             /* the certificate's own key is of RSA */
 };
 
 /* Makes ca.pem. */

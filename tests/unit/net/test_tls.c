@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include "net/loop_impl.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "net/tls_impl.h"
 #include "peer.h"
 #include "pki.h"
 
@@ -30,6 +33,7 @@ static const struct pki_spec specs[] = {
     {.file = "cn.pem", .cn = "localhost", .to_day = 5},
     {.file = "nul.pem", .cn = "localhost\0.evil.example", .cn_len = 23, .to_day = 5},
     {.file = "key.pem", .cn = "h", .to_day = 5, .wrong_key = true},
+    {.file = "rsa.pem", .cn = "h", .san = "DNS:localhost", .to_day = 5, .rsa = true},
 };
 
 enum trust {
@@ -532,6 +536,41 @@ static void test_listener_freed_during_handshake(void **state)
     net_tls_unref(server);
 }
 
+/* The server chooses the group, and one of 10,000 bits takes a second of the client's processor. */
+static void test_groups(void **state)
+{
+    static const struct {
+        const char *group, *says;
+    } cases[] = {{"ffdhe4096", ""}, {"ffdhe6144", "modulus too large"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage stage;
+        struct net_tls *server = make_server("rsa.pem"), *client = make_client(TRUST_CA);
+        EVP_PKEY *group = NULL;
+        EVP_PKEY_CTX *made = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+        const OSSL_PARAM params[] = {
+            OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
+                                             (char *)(uintptr_t)cases[i].group, 0),
+            OSSL_PARAM_construct_end()};
+        assert_int_equal(EVP_PKEY_fromdata_init(made), 1);
+        assert_int_equal(EVP_PKEY_fromdata(made, &group, EVP_PKEY_KEY_PARAMETERS,
+                                           (OSSL_PARAM *)(uintptr_t)params),
+                         1);
+        EVP_PKEY_CTX_free(made);
+        assert_int_equal(SSL_CTX_set0_tmp_dh_pkey(server->ctx, group), 1);
+        SSL_CTX_set_max_proto_version(server->ctx, TLS1_2_VERSION);
+        assert_int_equal(SSL_CTX_set_cipher_list(server->ctx, "kDHE"), 1);
+        stage_init(&stage, server);
+        stage_connect(&stage, "localhost", client);
+        stage_run(&stage, client_decided);
+        assert_int_equal(peer_saw(&stage.client, 'F'), *cases[i].says != '\0');
+        assert_non_null(strstr(stage.client.err.text, cases[i].says));
+        stage_release(&stage);
+        net_tls_unref(server);
+        net_tls_unref(client);
+    }
+}
+
 static bool something_came(struct stage *stage)
 {
     return peer_saw(&stage->client, 'd') || peer_saw(&stage->client, 'F') ||
@@ -602,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_listener_without_descriptors),
         cmocka_unit_test(test_listener_addresses),
         cmocka_unit_test(test_listener_freed_during_handshake),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_talk),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
