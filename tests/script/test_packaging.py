@@ -79,6 +79,8 @@ def test_installation(tmp_path):
                      "share/man/man1/hpfeeds-broker.1", "lib/sysusers.d/imap-collector.conf",
                      "lib/sysusers.d/hpfeeds-broker.conf",
                      "share/doc/imap-collector/docs/configuration.md",
+                     *(f"share/bash-completion/completions/{name}" for name in PROGRAMS),
+                     *(f"share/zsh/site-functions/_{name}" for name in PROGRAMS),
                      "share/doc/imap-collector/examples/feed_config.yml",
                      *(f"lib/systemd/system/{name}" for name in UNITS)}
     service = (tmp_path / "usr/local/lib/systemd/system/imap-collector.service").read_text()
@@ -89,19 +91,39 @@ def test_installation(tmp_path):
     assert "@hardening@" not in service and "@bindir@" not in service
 
 
-@pytest.mark.parametrize("name", ["hpfeeds", "hpfeeds-broker"])
-def test_completions_are_complete(name):
-    """Every long option that the help has can be completed."""
-    script = (REPOSITORY / "packaging" / "completions" / f"{name}.bash").read_text()
-    help_text = subprocess.run([program(name), "--help"], capture_output=True, text=True,
-                               check=True).stdout
+PROGRAMS = ["hpfeeds", "hpfeeds-broker", "imap-collector"]
+COMPLETIONS = REPOSITORY / "packaging" / "completions"
+
+
+@pytest.mark.parametrize("script", [form.format(name) for name in PROGRAMS
+                                    for form in ("{}.bash", "_{}")])
+def test_completions_are_complete(script):
+    """Every long option that the help has can be completed, and no other."""
+    text = (COMPLETIONS / script).read_text()
+    help_text = subprocess.run([program(script.removeprefix("_").removesuffix(".bash")), "--help"],
+                               capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", help_text, re.M))
+    options |= set(re.findall(r"\(also (--[a-z-]+)\)", help_text))
     assert len(options) > 10
-    assert not {option for option in options if not re.search(rf"{option}\b", script)}
-    if shutil.which("bash"):
-        words = subprocess.run(
-            ["bash", "-c", f'source "$0"; COMP_WORDS=({name} --c); COMP_CWORD=1; '
-             f'_{name.replace("-", "_")}; echo "${{COMPREPLY[@]}}"',
-             REPOSITORY / "packaging" / "completions" / f"{name}.bash"],
-            capture_output=True, text=True, check=True).stdout.split()
-        assert words == {"hpfeeds": ["--chan"], "hpfeeds-broker": ["--config"]}[name]
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*\b(?!-?\*)", text)) == options
+
+
+@pytest.mark.parametrize("name, completed", [
+    ("hpfeeds", ["--chan"]), ("hpfeeds-broker", ["--config"]),
+    ("imap-collector", ["--continuous-fetch", "--check"])])
+def test_completion_in_bash(name, completed):
+    if not shutil.which("bash"):
+        pytest.skip("there is no bash")
+    words = subprocess.run(
+        ["bash", "-c", f'source "$0"; COMP_WORDS=({name} --c); COMP_CWORD=1; '
+         f'_{name.replace("-", "_")}; echo "${{COMPREPLY[@]}}"', COMPLETIONS / f"{name}.bash"],
+        capture_output=True, text=True, check=True).stdout.split()
+    assert words == completed
+
+
+def test_completion_in_zsh():
+    """That zsh can read them."""
+    if not shutil.which("zsh"):
+        pytest.skip("there is no zsh")
+    for name in PROGRAMS:
+        subprocess.run(["zsh", "-n", COMPLETIONS / f"_{name}"], check=True)
