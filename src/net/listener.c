@@ -178,6 +178,25 @@ static int net_listener_bind_all(uint16_t port, const char *device)
     return net_listener_bind(&any, device);
 }
 
+/* The first address of the family that can be bound to, or -1 and errno. */
+static int net_listener_bind_one(const struct addrinfo *found, int family, uint16_t port,
+                                 const char *device)
+{
+    int fd = -1;
+    errno = EADDRNOTAVAIL;
+    for (const struct addrinfo *info = found; info && fd < 0; info = info->ai_next) {
+        union net_address address = {0};
+        if (info->ai_family != family)
+            continue;
+        memcpy(&address, info->ai_addr, info->ai_addrlen);
+        net_address_set_port(&address, port);
+        fd = net_listener_bind(&address, device);
+    }
+    return fd;
+}
+
+/* A name such as localhost may have addresses of both families: those who know of one only, know
+ * of IPv4. */
 static int net_listener_bind_name(const char *host, uint16_t port, const char *device,
                                   struct err *err)
 {
@@ -188,13 +207,9 @@ static int net_listener_bind_name(const char *host, uint16_t port, const char *d
     int failed = getaddrinfo(host, NULL, &hints, &found);
     if (failed)
         return err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, gai_strerror(failed));
-    int fd = -1;
-    for (struct addrinfo *info = found; info && fd < 0; info = info->ai_next) {
-        union net_address address = {0};
-        memcpy(&address, info->ai_addr, info->ai_addrlen);
-        net_address_set_port(&address, port);
-        fd = net_listener_bind(&address, device);
-    }
+    int fd = net_listener_bind_one(found, AF_INET, port, device);
+    if (fd < 0 && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT))
+        fd = net_listener_bind_one(found, AF_INET6, port, device);
     if (fd < 0)
         err_set(err, ERR_GIVE_UP, "cannot listen on %s: %s", label, err_errno_text(errno));
     freeaddrinfo(found);
