@@ -232,7 +232,34 @@ static void broker_read_endpoints(const struct broker_reader *reader)
         broker_read_endpoint(reader, entry, item->value);
 }
 
+/* Where the path begins in a source of accounts that has one; else its end. */
+static const char *broker_find_path(const char *auth)
+{
+    static const char *const before[] = {"sqlite:", "database+sqlite:///"};
+    size_t len = strlen(auth);
+    if (len > 5 && !strcmp(auth + len - 5, ".json"))
+        return auth;
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++)
+        if (!strncmp(auth, before[i], strlen(before[i])))
+            return auth + strlen(before[i]);
+    return auth + len;
+}
+
 /* A file beside this one is named relative to it. */
+static void broker_resolve_auth(const struct broker_reader *reader, const struct conf_entry *entry,
+                                char **auth)
+{
+    const char *path = broker_find_path(*auth);
+    char *resolved = NULL;
+    if (*path)
+        broker_resolve(reader, entry, path, &resolved);
+    if (!resolved)
+        return;
+    char *whole = mem_printf("%.*s%s", (int)(path - *auth), *auth, resolved);
+    *auth = conf_pool_intern(reader->file->pool, whole, strlen(whole));
+    free(whole);
+}
+
 static void broker_read_auth(const struct broker_reader *reader)
 {
     const struct conf_entry *entry = broker_entry(reader, BROKER_AUTH);
@@ -240,11 +267,8 @@ static void broker_read_auth(const struct broker_reader *reader)
     if (!entry || !conf_names_read(reader->file, entry, broker_check_text, &broker->auths,
                                    &broker->auth_count))
         return;
-    for (size_t i = 0; i < broker->auth_count; i++) {
-        size_t len = strlen(broker->auths[i]);
-        if (len > 5 && !strcmp(broker->auths[i] + len - 5, ".json"))
-            broker_resolve(reader, entry, broker->auths[i], &broker->auths[i]);
-    }
+    for (size_t i = 0; i < broker->auth_count; i++)
+        broker_resolve_auth(reader, entry, &broker->auths[i]);
 }
 
 static void broker_add_durable(struct conf_broker *broker, char *ident, char **channels,

@@ -380,10 +380,29 @@ static int daemon_set_option(struct daemon_options *options, int option, const c
     }
 }
 
-static int daemon_take_endpoint(struct daemon_options *options, const struct conf_endpoint *from)
+/* A path that starts where the file is. NULL does nothing. */
+static void daemon_resolve(const char *file, char **path)
 {
-    if (from->text)
-        return daemon_parse_endpoint(options, from->text);
+    const char *slash = strrchr(file, '/');
+    if (!*path || **path == '/' || !slash)
+        return;
+    char *resolved = mem_printf("%.*s%s", (int)(slash + 1 - file), file, *path);
+    free(*path);
+    *path = resolved;
+}
+
+static int daemon_take_endpoint(struct daemon_options *options, const struct conf_endpoint *from,
+                                const char *path)
+{
+    if (from->text) {
+        int result = daemon_parse_endpoint(options, from->text);
+        if (result)
+            return result;
+        struct broker_endpoint *endpoint = &options->endpoints[options->endpoint_count - 1];
+        daemon_resolve(path, &endpoint->cert);
+        daemon_resolve(path, &endpoint->key);
+        return 0;
+    }
     return daemon_add_endpoint(options, (struct broker_endpoint){
                                             .tls = from->tls,
                                             .host = mem_strdup(from->interface),
@@ -417,12 +436,13 @@ static void daemon_take_limits(struct daemon_options *options, const struct conf
     options->store = file->store;
 }
 
-static int daemon_take_file(struct daemon_options *options, const struct conf_broker *file)
+static int daemon_take_file(struct daemon_options *options, const struct conf_broker *file,
+                            const char *path)
 {
     int result = 0;
     daemon_take_limits(options, file);
     for (size_t i = 0; i < file->endpoint_count && !result; i++)
-        result = daemon_take_endpoint(options, &file->endpoints[i]);
+        result = daemon_take_endpoint(options, &file->endpoints[i], path);
     for (size_t i = 0; i < file->auth_count && !result; i++)
         result = daemon_add_auth(options, file->auths[i]);
     for (size_t i = 0; i < file->durable_count && !result; i++)
@@ -447,7 +467,7 @@ static int daemon_load_file(struct daemon_options *options, const char *path)
         log_write(NULL, problems.items[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s",
                   problems.items[i].text);
     conf_problems_release(&problems);
-    return result ? DAEMON_EXIT_CONFIG : daemon_take_file(options, options->file);
+    return result ? DAEMON_EXIT_CONFIG : daemon_take_file(options, options->file, path);
 }
 
 /* --bind, or what stands for it when there is nothing else to listen on. */
