@@ -45,6 +45,24 @@ void client_finish(struct broker_client *client)
     net_deferred_schedule(client->hub->reaper);
 }
 
+/* Our side ends behind what is queued. That waits where it is counted, as it did before: who does
+ * not read to the end can still be cut off for it. */
+static void client_go_under(struct broker_client *client)
+{
+    if (client->state != CLIENT_ENDING || client->backlog.bytes)
+        return;
+    client_send_output(client);
+    net_conn_end(client->conn);
+}
+
+/* Counts the memory of a frame that is not whole. */
+static void client_measure_held(struct broker_client *client)
+{
+    size_t held = hpfeeds_server_held(client->session);
+    client->hub->held += held - client->held;
+    client->held = held;
+}
+
 /* Closing at once would have the kernel reset the connection, and with it what the client did not
  * read. */
 void client_end(struct broker_client *client)
@@ -52,10 +70,11 @@ void client_end(struct broker_client *client)
     client_leave_all(client);
     client->state = CLIENT_ENDING;
     client->deaf = true;
+    hpfeeds_server_forget(client->session);
+    client_measure_held(client);
     client_pump_durable(client);
-    client_pump_all(client);
-    client_send_output(client);
-    net_conn_end(client->conn);
+    client_pump(client);
+    client_go_under(client);
     net_conn_resume(client->conn); /* to see its end */
     net_conn_set_deadline(client->conn, CLIENT_LINGER_MS, "the end of the connection");
 }
@@ -172,14 +191,6 @@ void client_go_on(struct broker_client *client)
         net_conn_resume(client->conn);
 }
 
-/* Counts the memory of a frame that is not whole. */
-static void client_measure_held(struct broker_client *client)
-{
-    size_t held = hpfeeds_server_held(client->session);
-    client->hub->held += held - client->held;
-    client->held = held;
-}
-
 static void client_refuse_broken(struct broker_client *client, const struct err *err)
 {
     const char *ident = client->account ? client->counts->ident : "";
@@ -213,6 +224,7 @@ static size_t client_on_data(void *ctx, const uint8_t *data, size_t len)
     client_measure_held(client);
     if (got < 0)
         client_refuse_broken(client, &err);
+    client_enforce_memory(client->hub);
     size_t back = hpfeeds_server_take_back(client->session);
     if (client->deaf)
         return len;
@@ -225,8 +237,8 @@ static size_t client_on_data(void *ctx, const uint8_t *data, size_t len)
 
 void client_check_over(struct broker_client *client)
 {
-    if (client->state == CLIENT_ENDING && client->peer_ended && !net_conn_queued(client->conn) &&
-        client_has_acknowledged(client))
+    if (client->state == CLIENT_ENDING && client->peer_ended && !client->backlog.bytes &&
+        !net_conn_queued(client->conn) && client_has_acknowledged(client))
         client_finish(client);
 }
 
@@ -248,6 +260,7 @@ static void client_on_drained(void *ctx)
 {
     struct broker_client *client = ctx;
     client_pump(client);
+    client_go_under(client);
     client_pump_durable(client);
     client_check_over(client);
 }

@@ -119,8 +119,6 @@ bool client_leave_channel(struct broker_client *client, const char *name, size_t
 void client_send_run(struct broker_client *client, struct broker_run *run);
 /* Hands the connection what it has room for. */
 void client_pump(struct broker_client *client);
-/* All of it, whether there is room or not: for the end. */
-void client_pump_all(struct broker_client *client);
 /* Whoever holds most gives way until all together hold no more than they may. */
 void client_enforce_memory(struct broker_hub *hub);
 void client_count_drained(struct broker_client *client);

@@ -94,23 +94,13 @@ static void client_write(struct broker_client *client, struct block *moved)
     }
 }
 
-static void client_pump_until(struct broker_client *client, size_t window)
+void client_pump(struct broker_client *client)
 {
     struct block *block;
     unsigned count;
-    while (client->backlog.bytes && net_conn_queued(client->conn) < window &&
+    while (client->backlog.bytes && net_conn_queued(client->conn) < SUBSCRIBE_WINDOW &&
            (block = broker_backlog_take(&client->backlog, &count)))
         client_write(client, block);
-}
-
-void client_pump_all(struct broker_client *client)
-{
-    client_pump_until(client, SIZE_MAX);
-}
-
-void client_pump(struct broker_client *client)
-{
-    client_pump_until(client, SUBSCRIBE_WINDOW);
     if (!client->backlog.bytes)
         client->dropping = false;
 }
@@ -173,7 +163,7 @@ static struct broker_client *client_find_largest(const struct broker_hub *hub)
     size_t most = 0;
     for (struct broker_client *at = hub->clients; at; at = broker_client_next(at)) {
         size_t held = at->backlog.bytes + at->held;
-        if (at->state == CLIENT_OPEN && held > most) {
+        if (at->state != CLIENT_FINISHED && held > most) {
             most = held;
             largest = at;
         }
@@ -190,7 +180,7 @@ static void client_give_way(struct broker_client *client)
         client_drop_oldest(client, 0, client_queued(client) - (client->backlog.bytes + 1) / 2);
     else
         client_cut_off(client, "it reads less than others, and memory is short");
-    if (client->state != CLIENT_OPEN)
+    if (client->state == CLIENT_FINISHED)
         broker_backlog_release(&client->backlog);
 }
 

@@ -166,6 +166,12 @@ size_t hpfeeds_server_held(const struct hpfeeds_server *server)
     return hpfeeds_decoder_partial(&server->decoder) ? server->decoder.partial.len : 0;
 }
 
+void hpfeeds_server_forget(struct hpfeeds_server *server)
+{
+    if (hpfeeds_decoder_partial(&server->decoder)) /* else a frame that was handed out lies there */
+        buf_release(&server->decoder.partial);
+}
+
 const char *hpfeeds_server_claimed(const struct hpfeeds_server *server)
 {
     return server->ident;

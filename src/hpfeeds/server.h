@@ -49,6 +49,8 @@ bool hpfeeds_server_check(struct hpfeeds_server *server, const char *secret);
 size_t hpfeeds_server_take_back(struct hpfeeds_server *server);
 /* The bytes held of a frame that has not come whole. */
 size_t hpfeeds_server_held(const struct hpfeeds_server *server);
+/* Gives them up: nothing more is to be fed. */
+void hpfeeds_server_forget(struct hpfeeds_server *server);
 /* The ident that AUTH claimed, right or not; NULL before it. */
 const char *hpfeeds_server_claimed(const struct hpfeeds_server *server);
 /* The authenticated ident, or NULL. */

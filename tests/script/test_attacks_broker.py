@@ -7,6 +7,7 @@ tests/script/test_broker.py has the frames that are broken; docs/security.md has
 import select
 import socket
 import struct
+import time
 
 import pytest
 
@@ -249,6 +250,82 @@ def test_frames_that_are_begun_take_no_memory(start_broker, real_memory):
     assert memory(broker.process.popen.pid) < MEMORY
     for client in clients:
         client.close()
+
+
+ALL = {"all": {"owner": "", "secret": "s", "pubchans": ["a", "b"], "subchans": ["a", "b"]}}
+
+
+def begin(port, size):
+    """Somebody in the midst of a frame, so much of which has come."""
+    client = Client(port, "all", "s")
+    client.socket.sendall(announced(10 << 20, PUBLISH, string("all") + string("a") + bytes(size)))
+    return client
+
+
+def is_open(client):
+    return not select.select([client.socket], [], [], 0)[0]
+
+
+def await_closed(clients, count):
+    deadline = time.monotonic() + 60
+    while sum(not is_open(client) for client in clients) < count:
+        assert time.monotonic() < deadline, [is_open(client) for client in clients]
+        time.sleep(0.05)
+
+
+def test_frames_that_are_begun_are_bounded_in_all(start_broker, real_memory):
+    """Also while nobody publishes anything whole."""
+    broker = start_broker(accounts=ALL, options=["--max-memory", "20MiB"])
+    clients = [begin(broker.port, 3 << 20) for _ in range(40)]
+    await_closed(clients, 34)
+    assert memory(broker.process.popen.pid) < MEMORY + (24 << 20)
+    for client in clients:
+        client.close()
+
+
+def test_only_who_holds_most_gives_way(start_broker):
+    """And no more of them than memory asks for."""
+    broker = start_broker(accounts=ALL, options=["--max-memory", "20MiB"])
+    clients = [begin(broker.port, size << 20) for size in (9, 6, 4, 3)]
+    await_closed(clients, 1)
+    reader = Subscriber(broker.port, "all", "s", ["b"])
+    reader.publish("b", b"good")
+    assert reader.next() == b"good"
+    assert [is_open(client) for client in clients] == [False, True, True, True]
+    for client in [*clients, reader]:
+        client.close()
+
+
+def test_who_half_closes_unread_is_bounded(start_broker, real_memory):
+    """What is queued for subscribers that have ended their side, and read nothing of it, counts."""
+    broker = start_broker(accounts=ALL, options=["--max-memory", "32MiB", "--max-queue", "24MiB"])
+    writer = Client(broker.port, "all", "s")
+    clients = []
+    for _ in range(10):
+        clients.append(Subscriber(broker.port, "all", "s", ["a"]))
+        for _ in range(200):
+            writer.publish("a", bytes(100000))
+        Subscriber(broker.port, "all", "s", []).close()
+        clients[-1].socket.shutdown(socket.SHUT_WR)
+    assert memory(broker.process.popen.pid) < MEMORY + (48 << 20)
+    for client in [*clients, writer]:
+        client.close()
+
+
+def test_who_reads_to_the_end_gets_all(start_broker):
+    """Half-closed with much that is queued: it comes, in order, and then the end."""
+    broker = start_broker(accounts=ALL)
+    reader = Subscriber(broker.port, "all", "s", ["a"])
+    writer = Client(broker.port, "all", "s")
+    for number in range(300):
+        writer.publish("a", b"%06d" % number + bytes(100000))
+    writer.socket.shutdown(socket.SHUT_WR)
+    assert writer.frame() is None
+    reader.socket.shutdown(socket.SHUT_WR)
+    assert [reader.next()[:6] for _ in range(300)] == [b"%06d" % number for number in range(300)]
+    assert reader.frame() is None
+    reader.close()
+    writer.close()
 
 
 def test_thousands_of_connections(start_broker, real_memory):

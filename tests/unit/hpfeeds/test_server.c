@@ -263,6 +263,8 @@ static void test_check_later(void **state)
     assert_int_equal(hpfeeds_server_held(server), 0);
     assert_true(feed(server, &log, PUBLISH, 10));
     assert_int_equal(hpfeeds_server_held(server), 10);
+    hpfeeds_server_forget(server);
+    assert_int_equal(hpfeeds_server_held(server), 0);
     buf_release(&log);
     hpfeeds_server_free(server);
 }
