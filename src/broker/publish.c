@@ -113,6 +113,8 @@ static void client_gather(struct broker_client *client, struct broker_channel *c
 {
     if (channel != client->run_channel || frame->whole != client->run + client->run_len) {
         client_forward(client);
+        if (client->deaf) /* it was refused, and so is what stands behind it */
+            return;
         client->run = frame->whole;
         client->run_channel = channel;
     }
