@@ -103,6 +103,13 @@ int hpfeeds_client_next(struct hpfeeds_client *client, struct hpfeeds_client_eve
     return got;
 }
 
+size_t hpfeeds_client_take_back(struct hpfeeds_client *client)
+{
+    size_t len = client->decoder.input_len;
+    client->decoder.input_len = 0;
+    return len;
+}
+
 enum hpfeeds_client_state hpfeeds_client_state(const struct hpfeeds_client *client)
 {
     return client->state;

@@ -37,13 +37,16 @@ struct hpfeeds_client;
 /* Strings are copied; the secret is wiped as soon as AUTH is made. */
 struct hpfeeds_client *hpfeeds_client_new(const char *ident, const char *secret, size_t frame_max);
 void hpfeeds_client_free(struct hpfeeds_client *client);
-/* `data` stays where it is until hpfeeds_client_next() has returned 0 or -1; only then more may be
- * given. */
+/* `data` stays where it is until hpfeeds_client_next() has returned 0 or -1, or it is taken back;
+ * only then more may be given. */
 void hpfeeds_client_feed(struct hpfeeds_client *client, const uint8_t *data, size_t len);
 /* 1 and an event; 0: needs more; -1: the broker broke the protocol (nothing but INFO or ERROR may
  * come first, never a second INFO, AUTH or SUBSCRIBE): ERR_RETRY_LATER. */
 int hpfeeds_client_next(struct hpfeeds_client *client, struct hpfeeds_client_event *ret_event,
                         struct err *err);
+/* How many of the bytes fed last were not looked at. They are forgotten: the caller gives them
+ * again, or knows what it has not had. */
+size_t hpfeeds_client_take_back(struct hpfeeds_client *client);
 enum hpfeeds_client_state hpfeeds_client_state(const struct hpfeeds_client *client);
 /* What must be sent; the caller sends it and clears it. AUTH appears here. */
 struct buf *hpfeeds_client_output(struct hpfeeds_client *client);

@@ -1,5 +1,6 @@
 """Durable subscriptions: what is confirmed is on disk, whatever is killed, and comes in order."""
 import collections
+import contextlib
 import json
 import os
 import random
@@ -7,13 +8,15 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 import threading
 
 import pytest
 
 from peers.collector import Run
 from peers.fixtures import imap, spam  # noqa: F401
-from peers.hpfeeds import ACCOUNTS, ERROR, Broker, Client, Subscriber
+from peers.hpfeeds import ACCOUNTS, ERROR, PUBLISH, Broker, Client, Subscriber, frame, string
+from peers.process import program
 
 DURABLE = ["--durable", "reader=spam.mails"]
 
@@ -175,6 +178,57 @@ def test_second_connection_of_the_subscriber(start):
     assert second.message()[2] == b"3"
 
 
+@contextlib.contextmanager
+def command(port, *args, stdout=subprocess.PIPE):
+    """`hpfeeds subscribe` as the durable subscriber."""
+    process = subprocess.Popen(
+        [program("hpfeeds"), "subscribe", "-p", str(port), "-i", "reader", "-c", "spam.mails", *args],
+        stdout=stdout, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "HPFEEDS_SECRET": "readersecret"})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+SIXES = [b"%06d" % i for i in range(100)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_command_that_is_ended_at_work(start, how):
+    """It has read more than it has worked off: that comes again, nothing is lost. And it goes when it
+    is told to, not when all that it has read is worked off."""
+    broker = start()
+    publish(broker.port, SIXES)
+    with command(broker.port, "--exec", "head -c 6; echo; sleep 0.3") as first:
+        assert first.stdout.readline() == b"000000\n"
+        first.send_signal(how)
+        first.wait(10)
+    with command(broker.port, "--exec", "head -c 6; echo", "-n", "100") as second:
+        assert second.communicate(timeout=60)[0].split() == SIXES
+    assert second.returncode == 0
+    publish(broker.port, [b"behind"])
+    assert Reader(broker.port).take(1) == [b"behind"]
+
+
+def test_command_that_takes_only_some(start):
+    """What it has read beyond --count is not its own."""
+    broker = start()
+    publish(broker.port, SIXES)
+    with command(broker.port, "--exec", "head -c 6; echo", "-n", "10") as some:
+        assert some.communicate(timeout=60)[0].split() == SIXES[:10]
+    assert Reader(broker.port).take(100) == SIXES
+
+
+def test_command_that_cannot_write(start):
+    broker = start()
+    publish(broker.port, SIXES)
+    with open("/dev/full", "wb") as full, command(broker.port, stdout=full) as failed:
+        assert failed.wait(30) == 1
+    assert Reader(broker.port).take(100) == SIXES
+
+
 def test_unsubscribe_and_back(start):
     broker = start()
     reader = Subscriber(broker.port, "reader", "readersecret", ["spam.mails"])
@@ -229,6 +283,24 @@ def test_full(start, policy):
         first = int(reader.message()[2][:6])
         assert 20 <= first < 39
         assert [int(p[:6]) for p in reader.take(39 - first)] == list(range(first + 1, 40))
+
+
+def test_nothing_goes_behind_a_refusal(start):
+    """What stands behind a message that did not fit is not forwarded, whatever its channel."""
+    broker = start("--store-limit", "1MiB")
+    other = Subscriber(broker.port, "reader", "readersecret", ["spam.copy"])
+    full = bytes(50000)
+    while True:
+        writer = Client(broker.port, "writer", "writersecret")
+        writer.publish("spam.mails", full)
+        if not half_close(writer):
+            break
+    writer = Client(broker.port, "writer", "writersecret")
+    writer.socket.sendall(b"".join(
+        frame(PUBLISH, string("writer"), string(channel), payload)
+        for channel, payload in (("spam.mails", full), ("spam.copy", b"behind"))))
+    assert writer.frame()[0] == ERROR
+    other.assert_silent()
 
 
 def test_store_is_for_one_broker(start, tmp_path):

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "hpfeeds/client.h"
 #include "net/conn.h"
+#include "net/loop.h"
 
 enum {
     LINK_CONNECT_MS = 30000,
@@ -20,7 +21,11 @@ struct feed_link {
     struct hpfeeds_client *session;
     const struct feed_link_events *events;
     void *ctx;
-    bool over; /* told, or its owner wants no more messages */
+    struct net_deferred *go_on; /* after a rest */
+    bool over;                  /* told, or its owner wants no more messages */
+    bool resting;
+    bool guarded;
+    bool left; /* something that came was not worked off */
 };
 
 static void link_send_output(struct feed_link *link)
@@ -79,14 +84,17 @@ static void link_on_ready(void *ctx)
 static size_t link_on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct feed_link *link = ctx;
+    link->left = link->left || link->over;
     if (link->over)
         return len;
 
     struct hpfeeds_client_event event;
     struct err err;
     int got = 0;
+    link->resting = false;
     hpfeeds_client_feed(link->session, data, len);
-    while (!link->over && (got = hpfeeds_client_next(link->session, &event, &err)) > 0) {
+    while (!link->over && !link->resting &&
+           (got = hpfeeds_client_next(link->session, &event, &err)) > 0) {
         /* ERROR is the last: its `over` may free the link. */
         bool last = event.type == HPFEEDS_CLIENT_ERROR;
         link_handle(link, &event);
@@ -95,9 +103,21 @@ static size_t link_on_data(void *ctx, const uint8_t *data, size_t len)
     }
     if (link->events->caught_up)
         link->events->caught_up(link->ctx);
+    size_t back = hpfeeds_client_take_back(link->session);
+    link->left = back;
+    if (link->resting && !link->over && back) {
+        net_deferred_schedule(link->go_on);
+        return len - back;
+    }
     if (got < 0)
         link_tell_over(link, FEED_END_FAILED, err.text);
     return len;
+}
+
+static void link_on_go_on(void *ctx)
+{
+    struct feed_link *link = ctx;
+    net_conn_resume(link->conn);
 }
 
 static void link_on_drained(void *ctx)
@@ -131,6 +151,7 @@ struct feed_link *feed_link_open(struct net_loop *loop, const struct feed_target
     struct feed_link *link = mem_new(struct feed_link);
     link->events = events;
     link->ctx = ctx;
+    link->go_on = net_deferred_new(loop, link_on_go_on, link);
     link->session = hpfeeds_client_new(target->ident, target->secret, target->frame_max);
     struct net_conn_target where = {
         .host = target->host,
@@ -157,6 +178,17 @@ void feed_link_end(struct feed_link *link)
     net_conn_end(link->conn);
 }
 
+void feed_link_guard(struct feed_link *link)
+{
+    link->guarded = true;
+    net_conn_guard(link->conn);
+}
+
+void feed_link_rest(struct feed_link *link)
+{
+    link->resting = true;
+}
+
 size_t feed_link_pending(const struct feed_link *link)
 {
     return net_conn_unacknowledged(link->conn);
@@ -166,7 +198,17 @@ void feed_link_close(struct feed_link *link)
 {
     if (!link)
         return;
+    if (link->guarded && !link->left)
+        net_conn_end(link->conn);
     net_conn_close(link->conn);
+    net_deferred_free(link->go_on);
     hpfeeds_client_free(link->session);
     free(link);
+}
+
+void feed_link_break(struct feed_link *link)
+{
+    if (link)
+        link->left = true;
+    feed_link_close(link);
 }

@@ -53,9 +53,17 @@ void feed_link_send(struct feed_link *link, struct buf *moved);
 void feed_link_send_block(struct feed_link *link, struct block *moved);
 /* Half-closes after all that is queued. */
 void feed_link_end(struct feed_link *link);
+/* From `ready` on: its end is a reset, also when the process is killed, unless all that came was
+ * worked off when feed_link_close() was called. A broker that keeps what its subscriber has not had
+ * knows by it. */
+void feed_link_guard(struct feed_link *link);
+/* From `message`: what came behind it waits until the loop has looked at all else. */
+void feed_link_rest(struct feed_link *link);
 /* Bytes that the peer's kernel has not acknowledged. */
 size_t feed_link_pending(const struct feed_link *link);
 /* NULL does nothing. */
 void feed_link_close(struct feed_link *link);
+/* The same, and what came last was not worked off. */
+void feed_link_break(struct feed_link *link);
 
 #endif

@@ -85,6 +85,7 @@ static void subscribe_on_ready(void *ctx)
 {
     struct subscribe *subscribe = ctx;
     struct buf frames = {0};
+    feed_link_guard(subscribe->link);
     for (size_t i = 0; i < subscribe->options->channel_count; i++)
         hpfeeds_add_subscribe(&frames, subscribe->options->target.ident,
                               subscribe->options->channels[i]);
@@ -136,6 +137,8 @@ static bool subscribe_on_message(void *ctx, const struct hpfeeds_frame *frame)
         subscribe_finish(subscribe, FEED_EXIT_FAILED);
         return false;
     }
+    if (subscribe->options->command) /* it may have taken long, and a signal may have come */
+        feed_link_rest(subscribe->link);
     if (++subscribe->messages != subscribe->options->count)
         return true;
     subscribe_finish(subscribe, 0);
@@ -213,6 +216,20 @@ static void subscribe_on_signal(void *ctx)
     subscribe_finish(ctx, 0);
 }
 
+/* What was shown, and did not get out, was not worked off. */
+static void subscribe_end(struct subscribe *subscribe)
+{
+    struct err err;
+    if (!subscribe->result && feed_show_flush(&err)) {
+        log_error(NULL, "%s", err.text);
+        subscribe->result = FEED_EXIT_FAILED;
+    }
+    if (subscribe->result)
+        feed_link_break(subscribe->link);
+    else
+        feed_link_close(subscribe->link);
+}
+
 static void subscribe_run(struct subscribe *subscribe)
 {
     subscribe->loop = net_loop_new();
@@ -225,7 +242,7 @@ static void subscribe_run(struct subscribe *subscribe)
     subscribe_connect(subscribe);
     net_loop_run(subscribe->loop);
 
-    feed_link_close(subscribe->link);
+    subscribe_end(subscribe);
     net_signal_free(subscribe->signals[0]);
     net_signal_free(subscribe->signals[1]);
     net_timer_free(subscribe->answer);
@@ -244,10 +261,6 @@ int feed_subscribe(const struct feed_options *options)
     }
     subscribe.private_channel = mem_printf("confirm.%s", options->target.ident);
     subscribe_run(&subscribe);
-    if (feed_show_flush(&err) && !subscribe.result) {
-        log_error(NULL, "%s", err.text);
-        subscribe.result = FEED_EXIT_FAILED;
-    }
     if (subscribe.show.archive)
         log_info(NULL, "%llu mails archived, %llu doubles",
                  (unsigned long long)feed_archive_added(subscribe.show.archive),
