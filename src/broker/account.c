@@ -92,17 +92,20 @@ int broker_account_take_list(const json_t *value, const char *what, char ***list
 
     size_t count = json_array_size(value);
     char **names = mem_zalloc((count + 1) * sizeof *names);
+    size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(value, i));
         if (!name) {
             err_set(err, ERR_GIVE_UP, "\"%s\": entry %zu is not a string", what, i + 1);
             goto failed;
         }
+        if (!*name) /* what is left of "" that was split: no channel has that name */
+            continue;
         if (broker_account_check_name("a channel", name, err)) {
             err_prefix(err, "\"%s\"", what);
             goto failed;
         }
-        names[i] = mem_strdup(name);
+        names[kept++] = mem_strdup(name);
     }
     account_free_list(*list);
     *list = names;

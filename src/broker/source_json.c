@@ -44,6 +44,15 @@ static int json_take_string(const json_t *object, const char *key, const char **
     return 0;
 }
 
+/* That it is nobody's may be said by null. */
+static int json_take_owner(const json_t *object, const char **ret_owner, struct err *err)
+{
+    if (!json_is_null(json_object_get(object, "owner")))
+        return json_take_string(object, "owner", ret_owner, err);
+    *ret_owner = "";
+    return 0;
+}
+
 static int json_take_list(const json_t *object, const char *key, char ***list, struct err *err)
 {
     const json_t *value = json_object_get(object, key);
@@ -60,8 +69,7 @@ static int json_add(struct broker_map *accounts, const char *ident, const json_t
         return -1;
     if (!json_is_object(object))
         return err_set(err, ERR_GIVE_UP, "not an object");
-    if (json_take_string(object, "owner", &owner, err) ||
-        json_take_string(object, "secret", &secret, err))
+    if (json_take_owner(object, &owner, err) || json_take_string(object, "secret", &secret, err))
         return -1;
     if (!*secret)
         return err_set(err, ERR_GIVE_UP, "\"secret\" is empty");
@@ -135,13 +143,18 @@ static bool json_has_changed(const struct json_source *json, const struct stat *
            !json_is_same_time(now->st_ctim, then->st_ctim);
 }
 
+/* A time that is still to come was set by hand, or the clock was: no change of now has it. */
+static bool json_is_fresh(time_t now, struct timespec then)
+{
+    return now - then.tv_sec < JSON_FRESH_S && then.tv_sec - now < JSON_FRESH_S;
+}
+
 /* Before the file is read: what is written meanwhile is seen next time. */
 static void json_note(struct json_source *json, const struct stat *status)
 {
     time_t now = time(NULL);
     json->status = *status;
-    json->fresh =
-        now - status->st_mtim.tv_sec < JSON_FRESH_S || now - status->st_ctim.tv_sec < JSON_FRESH_S;
+    json->fresh = json_is_fresh(now, status->st_mtim) || json_is_fresh(now, status->st_ctim);
 }
 
 static bool json_lists_equal(char *const *a, char *const *b)

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -16,6 +17,8 @@ enum {
 struct sqlite_source {
     struct broker_source source;
     char *path;
+    enum broker_sqlite_schema schema;
+    struct stat status; /* of the file that is open */
     sqlite3 *db;
     sqlite3_stmt *query;
 };
@@ -79,11 +82,58 @@ static struct broker_account *sqlite_take_account(const struct sqlite_source *sq
     return account;
 }
 
+static void sqlite_close(struct sqlite_source *sqlite)
+{
+    sqlite3_finalize(sqlite->query);
+    sqlite3_close(sqlite->db);
+    sqlite->query = NULL;
+    sqlite->db = NULL;
+}
+
+/* Made here, for it will hold secrets: SQLite would let everyone read it. */
+static void sqlite_make(const char *path)
+{
+    int made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (made >= 0)
+        close(made);
+}
+
+/* `make`: the tables, too. Where it may not write, they are there or the query says that they are
+ * not. */
+static int sqlite_open(struct sqlite_source *sqlite, bool make, struct err *err)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX;
+    if (sqlite3_open_v2(sqlite->path, &sqlite->db, flags, NULL))
+        return sqlite_fail(sqlite, err);
+    stat(sqlite->path, &sqlite->status);
+    sqlite3_busy_timeout(sqlite->db, SQLITE_BUSY_MS);
+    if (make)
+        sqlite3_exec(sqlite->db, sqlite_tables, NULL, NULL, NULL);
+    if (sqlite3_prepare_v3(sqlite->db, sqlite_queries[sqlite->schema], -1,
+                           SQLITE_PREPARE_PERSISTENT, &sqlite->query, NULL))
+        return sqlite_fail(sqlite, err);
+    return 0;
+}
+
+/* Another file may have been put in its place. One that is not there is being replaced. */
+static int sqlite_follow(struct sqlite_source *sqlite, struct err *err)
+{
+    struct stat now;
+    bool same = stat(sqlite->path, &now) ||
+                (now.st_ino == sqlite->status.st_ino && now.st_dev == sqlite->status.st_dev);
+    if (same && sqlite->query)
+        return 0;
+    sqlite_close(sqlite);
+    return sqlite_open(sqlite, false, err);
+}
+
 static struct broker_account *sqlite_find(struct broker_source *source, const char *ident,
                                           size_t len, struct err *err)
 {
     struct sqlite_source *sqlite = (struct sqlite_source *)source;
     struct broker_account *account = NULL;
+    if (sqlite_follow(sqlite, err))
+        return NULL;
     sqlite3_bind_text(sqlite->query, 1, ident, (int)len, SQLITE_TRANSIENT);
     int step = sqlite3_step(sqlite->query);
     if (step == SQLITE_ROW)
@@ -98,8 +148,7 @@ static struct broker_account *sqlite_find(struct broker_source *source, const ch
 static void sqlite_free(struct broker_source *source)
 {
     struct sqlite_source *sqlite = (struct sqlite_source *)source;
-    sqlite3_finalize(sqlite->query);
-    sqlite3_close(sqlite->db);
+    sqlite_close(sqlite);
     free(sqlite->path);
     free(sqlite);
 }
@@ -110,35 +159,17 @@ static const struct broker_source_kind sqlite_kind = {
     .blocks = true,
 };
 
-static int sqlite_open(struct sqlite_source *sqlite, enum broker_sqlite_schema schema,
-                       struct err *err)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX;
-    /* Made here, for it will hold secrets: SQLite would let everyone read it. */
-    int made = schema == BROKER_SQLITE_AUTHKEYS
-                   ? open(sqlite->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
-                   : -1;
-    if (made >= 0)
-        close(made);
-    if (sqlite3_open_v2(sqlite->path, &sqlite->db, flags, NULL))
-        return sqlite_fail(sqlite, err);
-    sqlite3_busy_timeout(sqlite->db, SQLITE_BUSY_MS);
-    /* Where it may not write, the tables are there or the query says that they are not. */
-    if (schema == BROKER_SQLITE_AUTHKEYS)
-        sqlite3_exec(sqlite->db, sqlite_tables, NULL, NULL, NULL);
-    if (sqlite3_prepare_v3(sqlite->db, sqlite_queries[schema], -1, SQLITE_PREPARE_PERSISTENT,
-                           &sqlite->query, NULL))
-        return sqlite_fail(sqlite, err);
-    return 0;
-}
-
 int broker_source_sqlite_new(const char *path, enum broker_sqlite_schema schema,
                              struct broker_source **ret_source, struct err *err)
 {
     struct sqlite_source *sqlite = mem_new(struct sqlite_source);
     sqlite->source.kind = &sqlite_kind;
     sqlite->path = mem_strdup(path);
-    if (sqlite_open(sqlite, schema, err)) {
+    sqlite->schema = schema;
+    bool ours = schema == BROKER_SQLITE_AUTHKEYS;
+    if (ours)
+        sqlite_make(path);
+    if (sqlite_open(sqlite, ours, err)) {
         sqlite_free(&sqlite->source);
         return -1;
     }

@@ -23,10 +23,10 @@ from peers.process import Process, program
 class Bare:
     """hpfeeds-broker with nothing but the given arguments, in a folder of its own."""
 
-    def __init__(self, directory, *args, env=None, **popen):
+    def __init__(self, directory, *args, env=None, enter=(), **popen):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.process = Process([program("hpfeeds-broker"), *args], directory / "broker.log",
+        self.process = Process([*enter, program("hpfeeds-broker"), *args], directory / "broker.log",
                                cwd=directory, env={"PATH": os.environ["PATH"], **(env or {})},
                                **popen)
 
@@ -89,6 +89,20 @@ def test_json_accounts_are_read_again(broker):
     users.write_text("{")
     await_log(broker, "the accounts stay as they were")
     assert outcome(broker.port, "new", "n") == "welcome"
+
+
+def test_accounts_of_tomorrow(start):
+    """A file with a time that is to come is not read again for each login."""
+    accounts = {f"user{i}": {"owner": "", "secret": "s", "pubchans": ["a", "b", "c"], "subchans": []}
+                for i in range(20000)}
+    broker = start(accounts=accounts)
+    path = broker.directory / "accounts.json"
+    os.utime(path, (time.time() + 86400,) * 2)
+    time.sleep(6)  # until its change is old, and seen
+    begin = time.monotonic()
+    for i in range(100):
+        assert outcome(broker.port, f"user{i}", "s") == "welcome"
+    assert time.monotonic() - begin < 10
 
 
 def test_sqlite_is_the_default(bare):
@@ -170,6 +184,19 @@ def test_ipv6(start, bare):
     broker.await_log(r"(?s)listening on tcp \[::1\]:\d+.*listening on tcp \[::1\]:\d+")
     with socket.create_connection(("::1", broker.port), 30) as client:
         assert client.recv(5)[4] == 1
+
+
+def test_a_name_of_both_families(bare, tmp_path):
+    """As localhost mostly is: those who know of IPv4 alone find it, as at the usual broker."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 both.example\n127.0.0.1 both.example\n")
+    enter = ["unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "-"]
+    if subprocess.run([*enter, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace to be had")
+    broker = bare("--bind", "both.example:0", "--auth", "env", env={"HPFEEDS_A_SECRET": "s"},
+                  enter=enter)
+    broker.await_log(r"listening on tcp 127\.0\.0\.1:\d+")
+    assert outcome(broker.port, "a", "s") == "welcome"
 
 
 def test_device(bare):
@@ -296,9 +323,10 @@ CONFIG = """\
 endpoints:
   - tcp:interface=127.0.0.1:port=0
   - {interface: 127.0.0.1, port: 0, tls: on, cert: %(cert)s, key: %(key)s}
+  - tls:interface=127.0.0.1:port=0:cert=mine.pem:key=mine.key
 exporter: 127.0.0.1:0
 name: from the file
-auth: [users.json]
+auth: [users.json, "sqlite:more.db"]
 max_frame: 2KiB
 slow_subscribers: drop-oldest
 private_channels: off
@@ -311,11 +339,14 @@ def test_config(bare, certs, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "users.json").write_text(json.dumps(ACCOUNTS))
+    shutil.copy(certs.cert, folder / "mine.pem")
+    shutil.copy(certs.key, folder / "mine.key")
     (folder / "broker.yml").write_text(CONFIG % {"cert": certs.cert, "key": certs.key})
     broker = bare("--config", folder / "broker.yml", "--name", "from the command line")
-    broker.await_log("(?s)listening on tcp .*listening on tls .*metrics on port")
+    broker.await_log("(?s)listening on tcp .*listening on tls .*listening on tls .*metrics on port")
     assert "durable subscription reader spam.mails: 0 messages wait" in broker.process.text()
     assert (folder / "durable").is_dir()
+    assert (folder / "more.db").exists()
     client = socket.create_connection(("127.0.0.1", broker.port), 30)
     assert b"from the command line" in client.recv(100)
     writer = Client(broker.port, "writer", "writersecret")

@@ -154,8 +154,8 @@ static void test_json(void **state)
     assert_int_equal(load(accounts,
                           "{\"Bob\": {\"owner\": \"o\", \"secret\": \"s\", \"pubchans\": [\"a\", "
                           "\"b,c\"], \"subchans\": [], \"more\": 1},"
-                          " \"al\": {\"owner\": \"\", \"secret\": \"t\", \"pubchans\": [], "
-                          "\"subchans\": [\"\xC3\xA4\"]}}",
+                          " \"al\": {\"owner\": null, \"secret\": \"t\", \"pubchans\": [\"\"], "
+                          "\"subchans\": [\"\", \"\xC3\xA4\"]}}",
                           &err),
                      0);
     assert_int_equal(broker_accounts_count(accounts), 2);
@@ -173,6 +173,9 @@ static void test_json(void **state)
     assert_false(broker_account_may_publish(bob, "A", 1));
     assert_false(broker_account_may_subscribe(bob, "a", 1));
     assert_true(broker_account_may_subscribe(find(accounts, "al"), "\xC3\xA4", 2));
+    assert_list(found->pubchans, "");
+    assert_list(found->subchans, "\xC3\xA4|");
+    assert_string_equal(found->owner, "");
     broker_accounts_free(accounts);
 }
 
@@ -202,8 +205,8 @@ static void test_json_bad(void **state)
         {"{\"a\": {\"owner\": \"\", \"secret\": \"s\", \"pubchans\": [], \"subchans\": [\"x\", "
          "2]}}",
          "account \"a\": \"subchans\": entry 2 is not a string"},
-        {"{\"a\": {\"owner\": \"\", \"secret\": \"s\", \"pubchans\": [], \"subchans\": [\"\"]}}",
-         "account \"a\": \"subchans\": a channel is empty"},
+        {"{\"a\": {\"owner\": 1, \"secret\": \"s\", \"pubchans\": [], \"subchans\": []}}",
+         "account \"a\": \"owner\" is not a string"},
         {"{\"\": {\"owner\": \"\", \"secret\": \"s\", \"pubchans\": [], \"subchans\": []}}",
          "account \"\": the ident is empty"},
         {"{\"a\": {}, \"a\": {}}", "duplicate"},
@@ -350,6 +353,22 @@ static void test_sqlite(void **state)
         assert_null(find(accounts, "al"));
         assert_non_null(strstr(found_err.text, bad[i][1]));
     }
+    /* Another file in its place is the one that counts, whole or not. */
+    char *other = mem_printf("%s/other.db", folder);
+    run_sql(other, "CREATE TABLE other (id int)");
+    assert_int_equal(rename(other, path), 0);
+    assert_null(find(accounts, "al"));
+    assert_non_null(strstr(found_err.text, "no such table"));
+    run_sql(other,
+            "CREATE TABLE authkeys (id int, owner TEXT, ident TEXT, secret TEXT,"
+            " pubchans TEXT, subchans TEXT);"
+            "INSERT INTO authkeys VALUES (1, 'me', 'al', 'other', '[\"\"]', '[\"a\", \"\"]')");
+    assert_int_equal(rename(other, path), 0);
+    assert_string_equal(find(accounts, "al")->secret, "other");
+    assert_list(found->pubchans, "");
+    assert_list(found->subchans, "a|");
+    free(other);
+
     run_sql(path, "DELETE FROM authkeys");
     assert_null(find(accounts, "al"));
     assert_string_equal(found_err.text, "");
