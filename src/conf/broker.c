@@ -32,6 +32,10 @@ enum broker_slot {
     BROKER_STORE_FULL,
     BROKER_LOG_LEVEL,
     BROKER_LOG_FORMAT,
+    BROKER_CERT,
+    BROKER_KEY,
+    BROKER_USER,
+    BROKER_SANDBOX,
 };
 
 static const struct conf_key broker_keys[] = {
@@ -53,6 +57,10 @@ static const struct conf_key broker_keys[] = {
     {.name = "store_full", .slot = BROKER_STORE_FULL},
     {.name = "log_level", .slot = BROKER_LOG_LEVEL},
     {.name = "log_format", .slot = BROKER_LOG_FORMAT},
+    {.name = "cert", .slot = BROKER_CERT},
+    {.name = "key", .slot = BROKER_KEY},
+    {.name = "user", .slot = BROKER_USER},
+    {.name = "sandbox", .slot = BROKER_SANDBOX},
     {0},
 };
 
@@ -339,6 +347,29 @@ static void broker_read_log(const struct broker_reader *reader)
         reader->broker->log_format = conf_pool_intern(pool, formats[i], strlen(formats[i]));
 }
 
+/* What is on unless it is taken away. */
+static bool broker_is_off(const struct broker_reader *reader, enum broker_slot slot)
+{
+    bool on = true;
+    const struct conf_entry *entry = broker_entry(reader, slot);
+    if (entry)
+        conf_value_switch(reader->file, entry, &on);
+    return !on;
+}
+
+static void broker_read_cert(const struct broker_reader *reader)
+{
+    struct conf_broker *broker = reader->broker;
+    const struct conf_entry *key = broker_entry(reader, BROKER_KEY);
+    endpoint_read_path(reader->file, &reader->keys.slots[BROKER_CERT], "a certificate",
+                       &broker->cert);
+    endpoint_read_path(reader->file, &reader->keys.slots[BROKER_KEY], "a key", &broker->key);
+    if (key && !broker_entry(reader, BROKER_CERT))
+        conf_file_error(reader->file, key->key, "a key without a cert");
+    if (!broker->key)
+        broker->key = broker->cert;
+}
+
 static void broker_read(struct conf_file *file, const struct conf_yaml *root,
                         struct conf_broker *broker)
 {
@@ -356,11 +387,10 @@ static void broker_read(struct conf_file *file, const struct conf_yaml *root,
     broker_read_text(&reader, BROKER_EXPORTER, &broker->exporter);
     broker_read_text(&reader, BROKER_NAME, &broker->name);
     broker_read_limits(&reader);
-    bool private_channels = true;
-    const struct conf_entry *entry = broker_entry(&reader, BROKER_PRIVATE);
-    if (entry)
-        conf_value_switch(file, entry, &private_channels);
-    broker->no_private_channels = !private_channels;
+    broker->no_private_channels = broker_is_off(&reader, BROKER_PRIVATE);
+    broker->no_sandbox = broker_is_off(&reader, BROKER_SANDBOX);
+    broker_read_text(&reader, BROKER_USER, &broker->user);
+    broker_read_cert(&reader);
     broker_read_store(&reader);
     broker_read_log(&reader);
 }

@@ -42,6 +42,10 @@ struct conf_broker {
     uint64_t max_unauthenticated; /* per address */
     uint64_t max_connections;     /* per address */
     bool no_private_channels;
+    char *cert; /* of sockets that are passed, and speak TLS */
+    char *key;  /* set when `cert` is */
+    char *user;
+    bool no_sandbox;
     struct conf_durable *durable;
     size_t durable_count;
     char *store;

@@ -1,5 +1,6 @@
 """What hpfeeds-broker keeps itself from, and what it does all the same."""
 import errno
+import getpass
 import json
 import os
 import pathlib
@@ -55,8 +56,11 @@ def test_from_inside(start, tmp_path):
     passes(broker, b"still there")
 
 
-def test_without_the_sandbox(start):
-    broker = start(options=["--no-sandbox"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_without_the_sandbox(start, tmp_path, in_file):
+    (tmp_path / "broker.yml").write_text(f"sandbox: off\nuser: {getpass.getuser()}\n")
+    broker = start(options=["--config", tmp_path / "broker.yml"] if in_file else ["--no-sandbox"])
+    assert ("it runs as root" in broker.process.text()) == (os.geteuid() == 0 and not in_file)
     assert status(broker.process)["Seccomp"] == "0"
     passes(broker, b"there")
 

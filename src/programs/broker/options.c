@@ -434,6 +434,10 @@ static void daemon_take_limits(struct daemon_options *options, const struct conf
         options->store_limit = file->store_limit;
     options->store_drop_oldest = file->store_drop_oldest;
     options->store = file->store;
+    options->tls_cert = file->cert;
+    options->tls_key = file->key;
+    options->user = file->user;
+    options->no_sandbox = file->no_sandbox;
 }
 
 static int daemon_take_file(struct daemon_options *options, const struct conf_broker *file,

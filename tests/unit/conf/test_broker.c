@@ -60,6 +60,10 @@ static void add_broker(struct buf *out, const struct conf_broker *broker)
     add_text(out, "private", broker->no_private_channels ? "off" : NULL);
     for (size_t i = 0; i < broker->durable_count; i++)
         buf_printf(out, "durable %s %s\n", broker->durable[i].ident, broker->durable[i].channel);
+    add_text(out, "cert", broker->cert);
+    add_text(out, "key", broker->key);
+    add_text(out, "user", broker->user);
+    add_text(out, "sandbox", broker->no_sandbox ? "off" : NULL);
     add_text(out, "store", broker->store);
     add_number(out, "limit", broker->store_limit, broker->store_limit);
     add_text(out, "full", broker->store_drop_oldest ? "drops" : NULL);
@@ -132,6 +136,11 @@ static void test_good(void **state)
         {"durable: {a: &c [x, y], b: *c}\n",
          "durable a x\ndurable a y\ndurable b x\ndurable b y\n"},
         {"durable: {}\n", ""},
+        {"cert: c.pem\nkey: k.pem\nuser: me\nsandbox: off\n",
+         "cert c.pem\nkey k.pem\nuser me\nsandbox off\n"},
+        {"cert: c.pem\nsandbox: on\n", "cert c.pem\nkey c.pem\n"},
+        {"auth: [\"sqlite:x.db\", \"database+sqlite:///x.db\", \"sqlite:/x.db\", sqlite]\n",
+         "auth sqlite:x.db\nauth database+sqlite:///x.db\nauth sqlite:/x.db\nauth sqlite\n"},
         {"log_level: debug\nlog_format: json\n", "level debug\nformat json\n"},
     };
     (void)state;
@@ -148,6 +157,7 @@ static void test_wrong(void **state)
         {"endpoints: [{interface: h}]\n", "b.yml:1:13: an endpoint without a port\n"},
         {"endpoints: {port: 1, tls: on}\n",
          "b.yml:1:12: an endpoint with tls, but without a cert\n"},
+        {"key: k.pem\n", "b.yml:1:1: a key without a cert\n"},
         {"endpoints: {port: 1, cert: c.pem}\n",
          "b.yml:1:12: an endpoint with a cert or key, but without \"tls: on\"\n"},
         {"durable: [spam.mails]\n",
