@@ -134,7 +134,7 @@ struct net_listener_events {
 
 struct net_listen_target {
     const char *host;   /* NULL or "": all addresses; of a name's addresses the first that can be
-                           bound */
+                           bound, those of IPv4 before others */
     uint16_t port;      /* 0: any free one */
     const char *device; /* only what comes in by this network device (SO_BINDTODEVICE); or NULL */
     int fd;             /* > 0: a socket that listens already, as of systemd; taken over. The
@@ -147,7 +147,8 @@ int net_listen(const struct net_listen_target *target, struct err *err);
 /* The port a listening socket is bound to. */
 uint16_t net_listen_port(int fd);
 
-/* When descriptors run out it rests for a second instead of spinning. */
+/* When descriptors run out it rests for a second instead of spinning. The last are not for who
+ * connects: 64, or of few the last quarter. */
 int net_listener_open(struct net_loop *loop, const struct net_listen_target *target,
                       struct net_tls *tls, const struct net_listener_events *events, void *ctx,
                       struct net_listener **ret_listener, struct err *err);

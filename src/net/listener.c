@@ -2,9 +2,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -13,6 +15,7 @@
 enum {
     NET_LISTENER_SHARE = 64,  /* accepted in one turn */
     NET_LISTENER_REST = 1000, /* ms, when descriptors ran out */
+    NET_LISTENER_SPARE = 64,  /* descriptors that are not for who connects, where there are many */
 };
 
 /* A connection that has not shaken hands yet. */
@@ -29,7 +32,8 @@ struct net_listener {
     void *ctx;
     uv_poll_t poll;
     struct net_alarm rest;
-    int fd; /* -1: freed */
+    int fd;     /* -1: freed */
+    int fd_end; /* descriptors from here on are not for who connects */
     uint16_t port;
     msec_t handshake;              /* 0: what net_conn_accept() gives it */
     struct net_newcomer newcomers; /* head of a circular list */
@@ -135,7 +139,11 @@ static void net_listener_polled(uv_poll_t *poll, int status, int events)
         union net_address peer = {0};
         socklen_t size = sizeof peer;
         int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
+        if (fd >= listener->fd_end) {
+            close(fd);
+            net_listener_rest(listener);
+            return;
+        } else if (fd >= 0) {
             net_listener_welcome(listener, fd, &peer);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             net_listener_rest(listener);
@@ -257,6 +265,16 @@ int net_listen(const struct net_listen_target *target, struct err *err)
     return fd;
 }
 
+/* The kernel gives the lowest that is free. Files are opened, too, also when many connect. */
+static int net_listener_fd_end(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
+        return INT_MAX;
+    int count = (int)limit.rlim_cur;
+    return count - (count / 4 < NET_LISTENER_SPARE ? count / 4 : NET_LISTENER_SPARE);
+}
+
 int net_listener_open(struct net_loop *loop, const struct net_listen_target *target,
                       struct net_tls *tls, const struct net_listener_events *events, void *ctx,
                       struct net_listener **ret_listener, struct err *err)
@@ -271,6 +289,7 @@ int net_listener_open(struct net_loop *loop, const struct net_listen_target *tar
     listener->events = events;
     listener->ctx = ctx;
     listener->fd = fd;
+    listener->fd_end = net_listener_fd_end();
     listener->handshake = target->handshake;
     listener->port = net_listen_port(fd);
     listener->newcomers.next = listener->newcomers.prev = &listener->newcomers;

@@ -34,7 +34,8 @@ def frame(opcode, *parts):
 class Broker:
     """hpfeeds-broker on a free loopback port."""
 
-    def __init__(self, directory, accounts=None, options=(), tls=None, port=0, env=None):
+    def __init__(self, directory, accounts=None, options=(), tls=None, port=0, env=None,
+                 before=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._users = self.directory / "accounts.json"
@@ -44,7 +45,7 @@ class Broker:
             endpoint = f"tls:interface=127.0.0.1:port={port}:cert={tls[0]}:key={tls[1]}"
         self.process = Process([program("hpfeeds-broker"), "-e", endpoint, "--auth", self._users,
                                 *options], self.directory / "broker.log",
-                               env={**os.environ, **(env or {})})
+                               env={**os.environ, **(env or {})}, preexec_fn=before)
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -301,6 +302,22 @@ def test_nothing_goes_behind_a_refusal(start):
         for channel, payload in (("spam.mails", full), ("spam.copy", b"behind"))))
     assert writer.frame()[0] == ERROR
     other.assert_silent()
+
+
+def test_strangers_leave_descriptors_for_the_disk(start):
+    """As many connect as are let: what a publisher who is known sends is kept all the same."""
+    broker = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300)))
+    writer = Client(broker.port, "writer", "writersecret")
+    strangers = [socket.create_connection(("127.0.0.1", broker.port), 30) for _ in range(400)]
+    deadline = time.monotonic() + 30
+    while len(os.listdir(f"/proc/{broker.process.popen.pid}/fd")) < 236:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    writer.publish("spam.mails", b"kept")
+    assert half_close(writer)
+    for stranger in strangers:
+        stranger.close()
+    assert Reader(broker.port).take(1) == [b"kept"]
 
 
 def test_store_is_for_one_broker(start, tmp_path):
