@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "broker/account.h"
 #include "broker/accounts.h"
 #include "broker/broker.h"
 #include "broker/exporter.h"
@@ -113,6 +114,35 @@ static int daemon_load_accounts(struct daemon *daemon)
     return 0;
 }
 
+/* A queue that nobody can read fills up. The environment's names are written in any case: the
+ * account's own is what the subscriber will be found by. */
+static void daemon_on_durable(void *ctx, struct broker_account *account, const struct err *err)
+{
+    struct daemon_durable *durable = ctx;
+    if (err)
+        return;
+    if (!account) {
+        log_warning(NULL, "durable subscription %s %s: there is no account of that name",
+                    durable->ident, durable->channel);
+        return;
+    }
+    if (!broker_account_may_subscribe(account, durable->channel, strlen(durable->channel)))
+        log_warning(NULL, "durable subscription %s %s: the account may not subscribe to it",
+                    durable->ident, durable->channel);
+    free(durable->ident);
+    durable->ident = mem_strdup(account->ident);
+}
+
+/* Databases answer when the store is open already; the names in them are written in one way. */
+static void daemon_check_durable(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->options.durable_count; i++) {
+        struct daemon_durable *durable = &daemon->options.durable[i];
+        broker_accounts_lookup(daemon->accounts, durable->ident, strlen(durable->ident),
+                               daemon_on_durable, durable);
+    }
+}
+
 static int daemon_open_store(struct daemon *daemon)
 {
     const struct daemon_options *options = &daemon->options;
@@ -124,6 +154,7 @@ static int daemon_open_store(struct daemon *daemon)
     struct err err;
     if (!options->durable_count)
         return 0;
+    daemon_check_durable(daemon);
     int result = broker_store_open(daemon->loop, &settings, &daemon->store, &err);
     for (size_t i = 0; i < options->durable_count && !result; i++)
         result = broker_store_add(daemon->store, options->durable[i].ident,

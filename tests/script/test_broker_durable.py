@@ -304,6 +304,19 @@ def test_nothing_goes_behind_a_refusal(start):
     other.assert_silent()
 
 
+def test_names_of_accounts(start):
+    """Written as the environment's are, in any case; one that nobody has is told of."""
+    env = {"HPFEEDS_LISTENER_SECRET": "s", "HPFEEDS_LISTENER_SUBCHANS": "spam.mails"}
+    broker = start("--auth", "env", "--durable", "LISTENER=spam.mails", "--durable", "nobody=x",
+                   "--durable", "reader=other", env=env)
+    publish(broker.port, [b"kept"])
+    client = Client(broker.port, "LISTENER", "s")
+    client.subscribe("spam.mails")
+    assert client.message()[2] == b"kept"
+    assert "subscription nobody x: there is no account of that name" in broker.process.text()
+    assert "subscription reader other: the account may not" in broker.process.text()
+
+
 def test_strangers_leave_descriptors_for_the_disk(start):
     """As many connect as are let: what a publisher who is known sends is kept all the same."""
     broker = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300)))
