@@ -183,6 +183,7 @@ void folder_open(struct folder *folder, struct imap_session *session, const char
     folder->state = FOLDER_OPENING;
     folder->uidnext = 0;
     folder->exists = 0;
+    folder->counted = false;
     folder->flooded = false;
     folder->uids_change = false;
     folder->search_again = false;
@@ -289,7 +290,7 @@ static void folder_plan(struct folder *folder)
     /* What is forgotten by mistake is delivered again: a result that is short of what SELECT said
      * is not believed. */
     folder->looked_at_all = whole && folder->env->settings.fetch_all && folder->search_whole &&
-                            imap_uidset_size(selected) >= folder->exists;
+                            folder->counted && imap_uidset_size(selected) >= folder->exists;
     if (folder->looked_at_all)
         plan_forget_absent(folder, selected);
     imap_uidset_release(&folder->selected);
@@ -500,7 +501,7 @@ static void folder_looked(struct folder *folder, const struct imap_event *event)
     if (whole) {
         struct imap_uidset present = {0};
         found_take(&folder->present, &present);
-        if (imap_uidset_size(&present) >= folder->exists)
+        if (folder->counted && imap_uidset_size(&present) >= folder->exists)
             plan_forget_absent(folder, &present);
         imap_uidset_release(&present);
     }
@@ -564,6 +565,7 @@ bool folder_data(struct folder *folder, const struct imap_response *response)
         folder->news =
             folder->news || (folder->state != FOLDER_OPENING && response->number != folder->exists);
         folder->exists = response->number;
+        folder->counted = true;
         return true;
     case IMAP_RESPONSE_EXPUNGE:
         folder->exists -= folder->exists > 0;
@@ -607,7 +609,7 @@ static void folder_finish(struct folder *folder)
             folder->marks.refused || folder->fetch.left_out ? 0 : folder->digest;
     if (folder->marks.refused)
         folder_marks_refused(folder);
-    if (folder->known.old_count && !folder_is_partial(folder)) {
+    if (folder->known.old_count && folder->counted && !folder_is_partial(folder)) {
         /* When every mail of the folder was looked at, what was not met again is gone; else no
          * more of them can be left than there are mails. */
         uint64_t keep = folder->looked_at_all ? 0 : folder->exists;

@@ -95,7 +95,8 @@ struct folder {
     uint32_t opened_uidvalidity; /* what this opening said so far */
     uint32_t uidnext;            /* as SELECT said; 0: it did not */
     uint64_t next;               /* what is below was looked at; 1 when nothing was */
-    uint64_t exists;
+    uint64_t exists;             /* 0 before … */
+    bool counted;                /* … this opening has said how many mails there are */
     uint64_t overlooked;         /* mails that this look found where earlier ones had found none */
     uint64_t unannounced;        /* new ones that should have been told of */
     struct found found;          /* of search_command … */

@@ -11,6 +11,10 @@
 #include "net/resolve.h"
 #include "net/socket.h"
 
+/* Of libuv's threads half may wait for name servers at a time, and one name whose servers are
+ * silent takes the resolver 20 s and more. What does not run takes no memory to speak of. */
+static const char net_threads[] = "32";
+
 enum {
     NET_LATE = 1000,           /* ms that an alarm is late when something was wrong */
     NET_REST_LEAST = 2 * 1024, /* less is an answer, not a flow */
@@ -109,6 +113,7 @@ struct net_loop *net_loop_new(void)
 {
     struct net_loop *loop = mem_new(struct net_loop);
     signal(SIGPIPE, SIG_IGN);
+    setenv("UV_THREADPOOL_SIZE", net_threads, 0);
     int failed = uv_loop_init(&loop->uv);
     if (failed) {
         fprintf(stderr, "cannot begin: %s\n", err_errno_text(-failed));

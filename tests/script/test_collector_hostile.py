@@ -164,6 +164,24 @@ def test_a_search_that_leaves_mails_out_makes_nothing_forgotten(imap, hpfeeds, r
     assert run(hpfeeds.feed(), mailboxes, *options).recorded() == {}
 
 
+@pytest.mark.parametrize("options", [[], ["-a"]])
+def test_a_folder_whose_size_is_not_told(imap, hpfeeds, run, options):
+    """It is opened without EXISTS: an empty search then says nothing of what is gone."""
+    server = imap(spam(4))
+    assert run(hpfeeds.feed(), [server.mailbox(after="none")], *options).code == 0
+
+    def opening(s, command):
+        s.folder = server.inbox
+        s.send("* OK [UIDVALIDITY 4711] x\r\n")
+        s.ok(command, "[READ-ONLY] done")
+    server.on("EXAMINE", opening)
+    server.on("UID SEARCH", lambda s, c: s.send("* SEARCH\r\n") or s.ok(c))
+    assert run(hpfeeds.feed(), [server.mailbox(after="none")], *options).code == 0
+    server.well()
+    result = run(hpfeeds.feed(), [server.mailbox(after="none")], *options)
+    assert result.code == 0 and hpfeeds.bodies() == once(spam(4)), result
+
+
 # --- other people's mail -------------------------------------------------------------------------
 
 DELETED = {

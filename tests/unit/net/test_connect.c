@@ -5,7 +5,11 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
+#include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -154,6 +158,45 @@ static void test_lookup_cancelled(void **state)
     net_loop_run(loop);
     assert_int_equal(a.calls, 0);
     assert_int_equal(b.calls, 1);
+    net_loop_free(loop);
+}
+
+static sem_t silent_server;
+
+/* In the place of the C library's: some names have a server that says nothing. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    static int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (!node || strncmp(node, "silent", 6) != 0 || (hints && hints->ai_flags & AI_NUMERICHOST))
+        return next(node, service, hints, found);
+    sem_wait(&silent_server);
+    return EAI_AGAIN;
+}
+
+static void test_names_of_silent_servers(void **state)
+{
+    (void)state;
+    struct net_loop *loop = net_loop_new();
+    struct found silent[10] = {0}, good = {.loop = loop};
+    sem_init(&silent_server, 0, 0);
+    for (size_t i = 0; i < 10; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "silent%zu.example", i);
+        net_lookup_start(&silent[i].lookup, loop->resolver, name, found_done, &silent[i]);
+    }
+    net_lookup_start(&good.lookup, loop->resolver, "localhost", found_done, &good);
+    while (!good.calls)
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    assert_true(good.addresses.count > 0);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(silent[i].calls, 0);
+        sem_post(&silent_server);
+    }
+    net_loop_run(loop);
+    for (size_t i = 0; i < 10; i++)
+        assert_int_equal(silent[i].calls, 1);
     net_loop_free(loop);
 }
 
@@ -320,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_lookup_cancelled),
+        cmocka_unit_test(test_names_of_silent_servers),
         cmocka_unit_test(test_loop_freed_during_lookup),
         cmocka_unit_test(test_first_that_answers_wins),
         cmocka_unit_test(test_all_refused),
