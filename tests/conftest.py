@@ -13,7 +13,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from peers.certs import Certs  # noqa: E402
 from peers.hpfeeds import Broker, Subscriber  # noqa: E402
-from peers.process import REPOSITORY, collector  # noqa: E402
+from peers.process import REPOSITORY, collector, share  # noqa: E402
+
+
+def pytest_collection_modifyitems(config, items):
+    """Real servers take most of the time: when several builds are tested, each such test is for one
+    of them."""
+    live = [item for item in items if "live" in item.path.parts]
+    others = {item.nodeid for item in live} - {item.nodeid for item in share(live)}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in others])
+    items[:] = [item for item in items if item.nodeid not in others]
 
 
 @pytest.fixture(scope="session")
