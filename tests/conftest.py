@@ -17,10 +17,10 @@ from peers.process import REPOSITORY, collector, share  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
-    """Real servers take most of the time: when several builds are tested, each such test is for one
-    of them."""
-    live = [item for item in items if "live" in item.path.parts]
-    others = {item.nodeid for item in live} - {item.nodeid for item in share(live)}
+    """Real servers, and mails byte by byte, take most of the time: when several builds are tested,
+    each such test is for one of them."""
+    long = [item for item in items if "live" in item.path.parts or item.path.stem == "test_payload"]
+    others = {item.nodeid for item in long} - {item.nodeid for item in share(long)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in others])
     items[:] = [item for item in items if item.nodeid not in others]
 

@@ -16,7 +16,7 @@ enum {
     MARKS_ENOUGH = 64, /* while more mail comes, small steps are not worth their round trip */
     /* Mails in one COPY: if its answer does not come, nobody knows whether it was done, and it is
      * done again. */
-    MARKS_COPIES = 80,
+    MARKS_COPIES = 81,
 };
 
 void marks_init(struct marks *marks, struct folder *folder, const struct collect_account *account)
