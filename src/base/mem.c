@@ -57,6 +57,14 @@ char *mem_printf(const char *format, ...)
     return mem_check(len < 0 ? NULL : text);
 }
 
+void mem_keep_large(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
+#endif
+}
+
 void mem_wipe(void *ptr, size_t len)
 {
     if (len)

@@ -18,6 +18,11 @@ char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len) __attribute__((malloc, returns_nonnull));
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 
+/* For who passes large pieces on, one after the other: pieces of up to 16 MiB and 32 MiB of free
+ * memory are kept. Else each piece goes back to the kernel when it is freed, and comes with a page
+ * fault for each 4 kB again. Call it first of all. */
+void mem_keep_large(void);
+
 /* Overwrites what a compiler may not drop as dead: for secrets, before free(). */
 void mem_wipe(void *ptr, size_t len);
 /* mem_wipe() over the string, then free(). NULL does nothing. */

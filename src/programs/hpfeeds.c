@@ -417,6 +417,7 @@ int main(int argc, char **argv)
     struct cli cli = {
         .feed.target = {.host = "localhost", .port = CLI_PORT, .frame_max = CLI_FRAME_MAX},
     };
+    mem_keep_large();
     int result = cli_parse(&cli, argc, argv);
     if (!result) {
         cli_set_defaults(&cli);

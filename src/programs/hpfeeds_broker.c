@@ -386,6 +386,7 @@ static int daemon_run(struct daemon *daemon)
 int main(int argc, char **argv)
 {
     struct daemon daemon = {0};
+    mem_keep_large();
     fence_process();
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
     int sockets = sd_listen_fds_with_names(1, &daemon.socket_names);
