@@ -25,6 +25,7 @@ struct collect_env {
     bool sink_up;
     bool recording;      /* a delivery was put on record in this run */
     struct mail *mails;  /* in flight */
+    size_t ranges_held;  /* of what searches found, by all folders that have many */
     char hold_limit[40]; /* names the limit under which mails are held: "json:1048576" */
 };
 

@@ -16,6 +16,11 @@ enum {
     FOLDER_FRUITLESS = 20,   /* looks in a row for more that is not there */
     FOLDER_PARTS_MAX = 1000, /* of one search: Yahoo takes a thousand mails for each (2026) */
     FOLDER_AHEAD = 1000,     /* ranges of mails to be fetched, with which nobody looks for more */
+    /* What is found takes memory until it is fetched, so many bytes for each range, in a result, in
+     * a set, among the pending. Beyond the first few all folders share a part of the budget. */
+    FOLDER_RANGE_COST = 32,
+    FOLDER_RANGES_FREE = 4096,
+    FOLDER_RANGES_PART = 4,
     /* A look at a whole folder that finds nothing needs nothing of the state but to forget what
      * is gone, which can wait. */
     FOLDER_FORGET_INTERVAL = 24 * 3600 * 1000,
@@ -42,8 +47,15 @@ void folder_init(struct folder *folder, struct collect_env *env,
 static void folder_finish(struct folder *folder);
 static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err);
 
+static void folder_release_room(struct folder *folder)
+{
+    folder->env->ranges_held -= folder->ranges_held;
+    folder->ranges_held = 0;
+}
+
 static void folder_forget(struct folder *folder)
 {
+    folder_release_room(folder);
     worklist_release(&folder->work);
     found_release(&folder->found);
     found_release(&folder->present);
@@ -216,6 +228,10 @@ static void folder_step_back(struct folder *folder)
 void folder_detach(struct folder *folder)
 {
     folder->report->found -= imap_uidset_size(&folder->work.pending) + folder->work.count;
+    found_release(&folder->found);
+    found_release(&folder->present);
+    imap_uidset_release(&folder->selected);
+    folder_release_room(folder);
     fetch_reset(&folder->fetch);
     marks_detach(&folder->marks);
     folder_step_back(folder);
@@ -526,6 +542,33 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
     return 0;
 }
 
+/* Is there memory for what was found, more of it this time? One folder may have more than the part
+ * of all, if no other has any of it: a large mailbox is collected alone. */
+static bool folder_has_room(struct folder *folder)
+{
+    struct collect_env *env = folder->env;
+    size_t ranges = folder->found.count + folder->present.count + folder->selected.count +
+                    folder->work.pending.count + folder->marks.deleted.count;
+    size_t most = env->settings.memory_budget / FOLDER_RANGES_PART / FOLDER_RANGE_COST;
+    size_t others = env->ranges_held - folder->ranges_held;
+    if (ranges <= FOLDER_RANGES_FREE || ranges <= folder->ranges_held)
+        return true;
+    if (others && others + ranges > most)
+        return false;
+    env->ranges_held = others + ranges;
+    folder->ranges_held = ranges;
+    return true;
+}
+
+static void folder_refuse_results(struct folder *folder)
+{
+    found_release(&folder->found);
+    found_release(&folder->present);
+    found_release(&folder->marks.deleted);
+    folder_fail_later(folder, "the server finds more mails than there is memory for beside those "
+                              "of other mailboxes (memory_budget)");
+}
+
 /* Which search the data belongs to: searches are never in flight together, but for the marks'
  * own, which is issued when all others are answered. */
 static void folder_search_data(struct folder *folder, const struct imap_response *response)
@@ -537,9 +580,10 @@ static void folder_search_data(struct folder *folder, const struct imap_response
         room = found_add(&folder->found, response);
     else if (folder->present_command)
         room = found_add(&folder->present, response);
-    if (room)
-        return;
-    folder_give_up(folder, "the server finds more mails than any mailbox holds");
+    if (!room)
+        folder_give_up(folder, "the server finds more mails than any mailbox holds");
+    else if (!folder_has_room(folder))
+        folder_refuse_results(folder);
 }
 
 static void folder_opening_status(struct folder *folder, const struct imap_response *response)

@@ -102,6 +102,7 @@ struct folder {
     struct found found;          /* of search_command … */
     struct imap_uidset selected; /* … and all of it, until it is known what is to be done */
     struct found present;        /* of present_command */
+    size_t ranges_held;          /* of the room that all folders have for what they found */
     msec_t loaded_at;            /* when all that is on record was last looked at; 0: never */
 
     struct state_folder known;

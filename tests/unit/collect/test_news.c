@@ -229,6 +229,63 @@ static void test_a_server_that_finds_ever_more(void **state)
         free(answers[i]);
 }
 
+/* The answer to a search: every second UID. */
+static char *found(uint32_t count)
+{
+    struct buf text = {0};
+    buf_add_str(&text, "* SEARCH");
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(&text, " %u", (unsigned)(1 + 2 * i));
+    buf_add_str(&text, "\r\n$ OK\r\n");
+    return (char *)text.data;
+}
+
+/* Servers that find more than there is memory for together: the one that came later waits, those
+ * with a few mails do not. */
+static void test_more_found_than_there_is_memory_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t count; /* 32768 fit in */
+    } boxes[] = {{"large", 40000}, {"larger", 5000}, {"small", 0}};
+    struct trap *traps[COUNT(boxes)];
+    char *answers[COUNT(boxes)];
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    stage.settings.memory_budget = 4 << 20;
+    for (size_t i = 0; i < COUNT(boxes); i++) {
+        traps[i] = stage_add_trap(&stage, boxes[i].name);
+        traps[i]->caps = "IDLE UIDPLUS";
+        answers[i] = found(boxes[i].count);
+        if (!boxes[i].count)
+            continue;
+        trap_fault(traps[i], (struct trap_fault){.on = "SELECT",
+                                                 .act = TRAP_ANSWER,
+                                                 .text = "* 50000 EXISTS\r\n"
+                                                         "* OK [UIDVALIDITY 7] x\r\n$ OK\r\n"});
+        trap_fault(traps[i],
+                   (struct trap_fault){.on = "UID SEARCH", .act = TRAP_ANSWER, .text = answers[i]});
+        trap_fault(traps[i], (struct trap_fault){.on = "UID FETCH", .act = TRAP_ANSWER});
+    }
+    stage_start(&stage);
+    stage_pass(&stage, 10 * SECOND);
+    /* Whoever was first. */
+    assert_true(!trap_count(traps[0], "UID FETCH") != !trap_count(traps[1], "UID FETCH"));
+    stage_mail(&stage, traps[2], 3, 0);
+    stage_await_taken(&stage, MINUTE, 3);
+    for (size_t i = 0; i < 2; i++) {
+        trap_mend(traps[i]);
+        stage_mail(&stage, traps[i], 3, 0);
+    }
+    stage_await_taken(&stage, HOUR, 9);
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+    for (size_t i = 0; i < COUNT(boxes); i++)
+        free(answers[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_the_sink_is_lost_while_more_is_looked_for),
         cmocka_unit_test(test_news_behind_a_limited_look),
         cmocka_unit_test(test_a_server_that_finds_ever_more),
+        cmocka_unit_test(test_more_found_than_there_is_memory_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
