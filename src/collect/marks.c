@@ -241,18 +241,10 @@ void marks_heard_expunge(struct marks *marks)
  * there. */
 static void marks_record_gone(struct marks *marks, struct imap_uidset *set, const char *note)
 {
-    if (marks->gone >= imap_uidset_size(set)) {
+    if (marks->gone >= imap_uidset_size(set))
         marks_record(marks, set, STATE_FORGET, NULL);
-        return;
-    }
-    if (note)
+    else if (note)
         marks_record(marks, set, STATE_SET_NOTE, note);
-    /* A server with a limit may have done a part of it before. */
-    if (!marks->left_told && marks->most == UINT64_MAX)
-        folder_warn(marks->folder, "the server says OK, but not that the mails are gone: they stay "
-                                   "there, perhaps as the account has no right to delete (RFC "
-                                   "4314: t, e)");
-    marks->left_told = true;
 }
 
 static void marks_refuse(struct marks *marks, const char *what, const struct imap_event *event)

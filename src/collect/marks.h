@@ -46,7 +46,6 @@ struct marks {
     bool swept;                 /* the look for a plain EXPUNGE was taken */
     size_t copies_unrecorded;   /* made, and not on record yet */
     uint64_t most;              /* mails in one command, by this server's limit (RFC 9738) */
-    bool left_told;             /* that mails stay where they were to be deleted */
     uint64_t gone;              /* EXPUNGEs that were heard since the step began */
     struct imap_uidset due;     /* to be done */
     struct imap_uidset copied;  /* to be done, but for the copy */

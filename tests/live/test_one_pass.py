@@ -92,9 +92,7 @@ def test_without_the_right_to_delete_nothing_is_sent_again(tmp_path, certs, brok
         server.fill("trap", own_mails(3))
         (server.mail / "trap" / "Maildir" / "dovecot-acl").write_text(f"owner {rights}\n")
         server.give_away(server.mail / "trap")
-        result = collect(feed(broker), [mailbox(server, "trap")], "-d")
-        assert result.row("trap")[1] == 3
-        assert result.err.count("no right to delete") == 1, result
+        assert collect(feed(broker), [mailbox(server, "trap")], "-d").row("trap")[1] == 3
         received(subscriber, 3)
         assert set(flags(server, "trap")) == {1, 2, 3}
         assert collect(feed(broker), [mailbox(server, "trap")], "-d").row("trap")[1] == 0
