@@ -19,6 +19,8 @@
 #include "net/loop.h"
 
 /* Where the answers of a test come; emptied by each setup. */
+#define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static struct net_loop *loop;
 static struct broker_account *found;     /* the last answer; NULL: none */
 static struct broker_account *kept[100]; /* all of them, until the end of the test */
@@ -209,6 +211,9 @@ static void test_json_bad(void **state)
          "account \"a\": \"owner\" is not a string"},
         {"{\"\": {\"owner\": \"\", \"secret\": \"s\", \"pubchans\": [], \"subchans\": []}}",
          "account \"\": the ident is empty"},
+        {"{\"a\": {\"owner\": \"\", \"secret\": \"s\", \"pubchans\": [\"" X64 X64 X64 X64
+         "\"], \"subchans\": []}}",
+         "account \"a\": \"pubchans\": a channel is longer than 255 bytes"},
         {"{\"a\": {}, \"a\": {}}", "duplicate"},
         {"{\"a\\u0000\": {}}", ":1:"},
     };

@@ -135,6 +135,33 @@ static void test_sessions_at_every_split(void **state)
     }
 }
 
+/* What was fed and not looked at is known, and may be given again. */
+static void test_take_back(void **state)
+{
+    (void)state;
+    static const uint8_t wire[] = INFO MESSAGE MESSAGE;
+    const size_t message = sizeof MESSAGE - 1, len = sizeof wire - 1;
+    struct hpfeeds_client *client = hpfeeds_client_new("writer", "secret", 1000);
+    struct hpfeeds_client_event event;
+    struct buf log = {0};
+    struct err err;
+    hpfeeds_client_feed(client, wire, len);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hpfeeds_client_next(client, &event, &err), 1);
+        log_event(&log, &event);
+    }
+    assert_int_equal(hpfeeds_client_take_back(client), message);
+    assert_int_equal(hpfeeds_client_take_back(client), 0);
+    assert_int_equal(hpfeeds_client_next(client, &event, &err), 0);
+    hpfeeds_client_feed(client, wire + len - message, message);
+    assert_int_equal(hpfeeds_client_next(client, &event, &err), 1);
+    log_event(&log, &event);
+    assert_string_equal(buf_cstr(&log), "ready(broker) message(w,spam.mails,hello) "
+                                        "message(w,spam.mails,hello) ");
+    buf_release(&log);
+    hpfeeds_client_free(client);
+}
+
 static void test_sessions_byte_by_byte(void **state)
 {
     (void)state;
@@ -187,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sessions_at_every_split),
         cmocka_unit_test(test_sessions_byte_by_byte),
+        cmocka_unit_test(test_take_back),
         cmocka_unit_test(test_nonce_lengths),
         cmocka_unit_test(test_frame_max),
     };
