@@ -269,8 +269,12 @@ static int state_db_set_up(sqlite3 *db, struct err *err)
         (wal.st_size > 0 && state_db_check_pages(db, err) < 0) || state_db_use_wal(db, err) < 0 ||
         state_db_exec(db, after, err) < 0 || state_db_migrate(db, schema, err) < 0)
         return -1;
-    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return 0;
+}
+
+void state_db_accept(sqlite3 *db)
+{
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }
 
 int state_db_check_place(sqlite3 *db, struct err *err)

@@ -12,8 +12,11 @@ enum {
 };
 
 /* Opens the existing file (an empty one becomes a new database) and brings it to this program's
- * schema. Nothing is written to a file that is not this program's. */
+ * schema. Nothing is written to a file that is not this program's: closing does not write what a
+ * WAL was found to hold, until state_db_accept(). */
 int state_db_open(const char *path, sqlite3 **ret_db, struct err *err);
+/* All of it is as it should be. */
+void state_db_accept(sqlite3 *db);
 
 /* Fails when the file that is open has no longer its name: what would be written to it is lost. */
 int state_db_check_place(sqlite3 *db, struct err *err);

@@ -499,6 +499,8 @@ int state_sqlite_open(const char *path, struct state **ret_state, struct err *er
         result = state_db_open(real, &sqlite->db, err);
     if (result == 0)
         result = state_sqlite_prepare(sqlite, err);
+    if (result == 0)
+        state_db_accept(sqlite->db);
     free(real);
     if (result < 0) {
         state_sqlite_free(&sqlite->state);

@@ -464,6 +464,35 @@ static void test_lost_tables(void **state)
     }
 }
 
+/* A damaged schema is found out at last; what a WAL beside it holds is not written into it. */
+static void test_damaged_schema_beside_a_wal(void **state)
+{
+    const struct scratch *scratch = *state;
+    char *kept = mem_printf("%s/kept", scratch->dir), *kept_wal = mem_printf("%s-wal", kept);
+    char *wal = mem_printf("%s-wal", scratch->path);
+    open_keep_killed(scratch->path, kept);
+    size_t before_len, after_len;
+    uint8_t *before = scratch_read(kept, &before_len);
+    uint8_t *column = memmem(before, before_len, "uidvalidity", 11);
+    assert_non_null(column);
+    column[2] = 's';
+    scratch_write(scratch->path, before, before_len);
+    scratch_copy(kept_wal, wal);
+    open_is_refused(scratch->path, ERR_GIVE_UP, "damaged (no such column");
+    uint8_t *after = scratch_read(scratch->path, &after_len);
+    assert_int_equal(before_len, after_len);
+    assert_memory_equal(before, after, after_len);
+    assert_int_equal(scratch_size(wal, ""), scratch_size(kept_wal, ""));
+    column[2] = 'd';
+    scratch_write(scratch->path, before, before_len);
+    assert_int_equal(open_count(scratch->path), 2);
+    free(after);
+    free(before);
+    free(wal);
+    free(kept_wal);
+    free(kept);
+}
+
 static void test_garbage(void **state)
 {
     const struct scratch *scratch = *state;
@@ -728,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_older_schema),
         cmocka_unit_test(test_read_proofs),
         cmocka_unit_test(test_lost_tables),
+        cmocka_unit_test(test_damaged_schema_beside_a_wal),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_overwritten_pages),
