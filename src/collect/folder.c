@@ -47,19 +47,20 @@ void folder_init(struct folder *folder, struct collect_env *env,
 static void folder_finish(struct folder *folder);
 static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err);
 
-static void folder_release_room(struct folder *folder)
+/* What searches found, and the room it had. */
+static void folder_drop_results(struct folder *folder)
 {
+    found_release(&folder->found);
+    found_release(&folder->present);
+    imap_uidset_release(&folder->selected);
     folder->env->ranges_held -= folder->ranges_held;
     folder->ranges_held = 0;
 }
 
 static void folder_forget(struct folder *folder)
 {
-    folder_release_room(folder);
+    folder_drop_results(folder);
     worklist_release(&folder->work);
-    found_release(&folder->found);
-    found_release(&folder->present);
-    imap_uidset_release(&folder->selected);
     state_folder_release(&folder->known);
     folder->known = (struct state_folder){0};
     free(folder->old_used);
@@ -228,10 +229,7 @@ static void folder_step_back(struct folder *folder)
 void folder_detach(struct folder *folder)
 {
     folder->report->found -= imap_uidset_size(&folder->work.pending) + folder->work.count;
-    found_release(&folder->found);
-    found_release(&folder->present);
-    imap_uidset_release(&folder->selected);
-    folder_release_room(folder);
+    folder_drop_results(folder);
     fetch_reset(&folder->fetch);
     marks_detach(&folder->marks);
     folder_step_back(folder);

@@ -286,9 +286,10 @@ static void marks_deleted_done(struct marks *marks)
         marks_enter(marks, MARKS_EXPUNGING);
         return;
     }
+    const char *note = marks_flagged_note(marks);
     imap_uidset_add_set(&marks->flagged, &marks->active);
-    if (marks_flagged_note(marks))
-        marks_record(marks, &marks->active, STATE_SET_NOTE, MARKS_NOTE_FLAGGED);
+    if (note)
+        marks_record(marks, &marks->active, STATE_SET_NOTE, note);
     marks_enter(marks, MARKS_IDLE);
 }
 

@@ -105,9 +105,7 @@ int hpfeeds_client_next(struct hpfeeds_client *client, struct hpfeeds_client_eve
 
 size_t hpfeeds_client_take_back(struct hpfeeds_client *client)
 {
-    size_t len = client->decoder.input_len;
-    client->decoder.input_len = 0;
-    return len;
+    return hpfeeds_decoder_take_back(&client->decoder);
 }
 
 enum hpfeeds_client_state hpfeeds_client_state(const struct hpfeeds_client *client)

@@ -44,6 +44,13 @@ void hpfeeds_decoder_feed(struct hpfeeds_decoder *decoder, const uint8_t *data, 
     decoder->input_len = len;
 }
 
+size_t hpfeeds_decoder_take_back(struct hpfeeds_decoder *decoder)
+{
+    size_t len = decoder->input_len;
+    decoder->input_len = 0;
+    return len;
+}
+
 bool hpfeeds_decoder_partial(const struct hpfeeds_decoder *decoder)
 {
     return decoder->partial.len && !decoder->partial_used;

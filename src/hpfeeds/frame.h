@@ -69,6 +69,8 @@ void hpfeeds_decoder_feed(struct hpfeeds_decoder *decoder, const uint8_t *data, 
  * opcode, or a body its fields do not fit in (ERR_GIVE_UP). After -1 the decoder stays failed. */
 int hpfeeds_decoder_next(struct hpfeeds_decoder *decoder, struct hpfeeds_frame *ret_frame,
                          struct err *err);
+/* How many bytes of the input were not taken yet; it forgets them. */
+size_t hpfeeds_decoder_take_back(struct hpfeeds_decoder *decoder);
 /* After hpfeeds_decoder_next() returned 0: is it in the middle of a frame? */
 bool hpfeeds_decoder_partial(const struct hpfeeds_decoder *decoder);
 

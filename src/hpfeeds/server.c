@@ -156,9 +156,7 @@ bool hpfeeds_server_check(struct hpfeeds_server *server, const char *secret)
 
 size_t hpfeeds_server_take_back(struct hpfeeds_server *server)
 {
-    size_t len = server->decoder.input_len;
-    server->decoder.input_len = 0;
-    return len;
+    return hpfeeds_decoder_take_back(&server->decoder);
 }
 
 size_t hpfeeds_server_held(const struct hpfeeds_server *server)

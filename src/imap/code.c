@@ -25,7 +25,6 @@ static void imap_code_take_arguments(struct imap_response *response, const char 
 {
     const char *word;
     size_t len;
-    uint64_t uid;
     switch (response->code) {
     case IMAP_CODE_CAPABILITY:
         while (imap_code_word(&text, end, &word, &len))
@@ -41,14 +40,11 @@ static void imap_code_take_arguments(struct imap_response *response, const char 
     case IMAP_CODE_UIDVALIDITY:
     case IMAP_CODE_UNSEEN:
     case IMAP_CODE_HIGHESTMODSEQ:
-        if (imap_code_word(&text, end, &word, &len))
-            num_parse_u64(word, len, UINT64_MAX, &response->number);
-        break;
     case IMAP_CODE_MESSAGELIMIT:
         if (imap_code_word(&text, end, &word, &len))
             num_parse_u64(word, len, UINT64_MAX, &response->number);
-        if (imap_code_word(&text, end, &word, &len) && num_parse_u64(word, len, UINT32_MAX, &uid))
-            response->code_uid = (uint32_t)uid;
+        if (response->code == IMAP_CODE_MESSAGELIMIT && imap_code_word(&text, end, &word, &len))
+            num_parse_u32(word, len, &response->code_uid);
         break;
     default:
         break;

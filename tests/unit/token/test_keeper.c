@@ -334,18 +334,24 @@ static void test_cancelled_in_an_answer(void **state)
     stage_release(&stage);
 }
 
+/* A token is asked for, and comes when nobody waits for it any more. */
+static void stage_ask_and_cancel(struct stage *stage)
+{
+    stage_init(stage);
+    stage->holds = true;
+    stage_ask(stage, 0);
+    token_wait_cancel(&stage->askers[0].wait);
+    token_wait_cancel(&stage->askers[0].wait);
+    stage_answer(stage);
+    driven_settle(stage->loop, NULL, NULL);
+}
+
 /* Its account is removed: nobody is told, the token that comes is kept for who asks next. */
 static void test_cancelled_while_it_is_got(void **state)
 {
     (void)state;
     struct stage stage;
-    stage_init(&stage);
-    stage.holds = true;
-    stage_ask(&stage, 0);
-    token_wait_cancel(&stage.askers[0].wait);
-    token_wait_cancel(&stage.askers[0].wait);
-    stage_answer(&stage);
-    driven_settle(stage.loop, NULL, NULL);
+    stage_ask_and_cancel(&stage);
     assert_int_equal(stage.askers[0].answers, 0);
     assert_string_equal(stage_ask(&stage, 1)->token->text, "token 1");
     stage_release(&stage);
@@ -356,12 +362,7 @@ static void test_not_asked_for_before_it_expires(void **state)
 {
     (void)state;
     struct stage stage;
-    stage_init(&stage);
-    stage.holds = true;
-    stage_ask(&stage, 0);
-    token_wait_cancel(&stage.askers[0].wait);
-    stage_answer(&stage);
-    driven_settle(stage.loop, NULL, NULL);
+    stage_ask_and_cancel(&stage);
     stage.holds = false;
     driven_pass(stage.loop, 2 * HOUR);
     assert_string_equal(stage_ask(&stage, 1)->token->text, "token 2");
