@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "collect/share.h"
 #include "net/loop.h"
 
 enum {
@@ -11,10 +12,8 @@ enum {
     BUDGET_WAITING = 16, /* one part in so many may wait for the sink before servers are paused */
 };
 
-struct budget_line {
-    struct budget_waiter *first;
-    struct budget_waiter **last;
-};
+/* The queues of hosts, whose turn is next in front. */
+TAILQ_HEAD(budget_line, budget_queue);
 
 struct budget {
     size_t bytes_max;
@@ -29,42 +28,114 @@ struct budget {
     struct net_deferred *grant; /* grants come from the loop, never from inside a release */
 };
 
+void budget_host_init(struct budget_host *host)
+{
+    *host = (struct budget_host){.fresh.host = host, .backlog.host = host};
+    TAILQ_INIT(&host->fresh.waiters);
+    TAILQ_INIT(&host->backlog.waiters);
+}
+
+/* What there is for mail of that kind. */
+static size_t budget_part(size_t max, bool fresh)
+{
+    return fresh ? max : max - max / BUDGET_KEPT;
+}
+
 static bool budget_fits(const struct budget *budget, bool fresh, size_t bytes)
 {
-    size_t bytes_max = budget->bytes_max, slots_max = budget->slots_max;
-    if (!fresh) {
-        bytes_max -= bytes_max / BUDGET_KEPT;
-        slots_max -= slots_max / BUDGET_KEPT;
-    }
-    if (!budget->open || budget->slots_used >= slots_max ||
+    size_t bytes_max = budget_part(budget->bytes_max, fresh);
+    if (!budget->open || budget->slots_used >= budget_part(budget->slots_max, fresh) ||
         budget->waiting > budget->bytes_max / BUDGET_WAITING)
         return false;
     return !budget->bytes_used ||
            (budget->bytes_used < bytes_max && bytes <= bytes_max - budget->bytes_used);
 }
 
-static void budget_take(struct budget *budget, size_t bytes)
+/* Has its host so much already that it has to wait, even if it would fit? */
+static bool budget_host_full(const struct budget *budget, const struct budget_waiter *waiter)
 {
-    budget->bytes_used += bytes;
-    budget->slots_used++;
+    const struct budget_host *host = waiter->host;
+    return host->mails &&
+           (!share_allows(host->bytes + waiter->bytes, budget->bytes_used + waiter->bytes,
+                          budget_part(budget->bytes_max, waiter->fresh)) ||
+            !share_allows(host->mails + 1, budget->slots_used + 1,
+                          budget_part(budget->slots_max, waiter->fresh)));
 }
 
-static bool budget_line_fits(const struct budget *budget, const struct budget_line *line)
+static void budget_take(struct budget *budget, const struct budget_waiter *waiter)
 {
-    return line->first && budget_fits(budget, line == &budget->fresh, line->first->bytes);
+    budget->bytes_used += waiter->bytes;
+    budget->slots_used++;
+    waiter->host->bytes += waiter->bytes;
+    waiter->host->mails++;
+}
+
+/* The next of a line, or NULL when there is none or it does not fit. Nobody overtakes it then: a
+ * large mail would wait for ever behind small ones. A host that is full is passed over. */
+static struct budget_waiter *budget_next(const struct budget *budget,
+                                         const struct budget_line *line)
+{
+    const struct budget_queue *queue;
+    TAILQ_FOREACH(queue, line, entry)
+    {
+        struct budget_waiter *waiter = TAILQ_FIRST(&queue->waiters);
+        if (!budget_host_full(budget, waiter))
+            return budget_fits(budget, waiter->fresh, waiter->bytes) ? waiter : NULL;
+    }
+    return NULL;
 }
 
 /* Whose turn it is; NULL when nobody fits. */
 static struct budget_waiter *budget_turn(struct budget *budget)
 {
-    bool backlog = budget_line_fits(budget, &budget->backlog);
-    bool fresh = budget_line_fits(budget, &budget->fresh);
+    struct budget_waiter *backlog = budget_next(budget, &budget->backlog);
+    struct budget_waiter *fresh = budget_next(budget, &budget->fresh);
     if (fresh && (!backlog || budget->fresh_in_a_row < BUDGET_IN_A_ROW)) {
         budget->fresh_in_a_row = backlog ? budget->fresh_in_a_row + 1 : 0;
-        return budget->fresh.first;
+        return fresh;
     }
     budget->fresh_in_a_row = 0;
-    return backlog ? budget->backlog.first : NULL;
+    return backlog;
+}
+
+static struct budget_line *budget_line(struct budget *budget, const struct budget_waiter *waiter)
+{
+    return waiter->fresh ? &budget->fresh : &budget->backlog;
+}
+
+static struct budget_queue *budget_queue(const struct budget_waiter *waiter)
+{
+    return waiter->fresh ? &waiter->host->fresh : &waiter->host->backlog;
+}
+
+/* Behind all others of its host, which is in the line already if there are any. */
+static void budget_enqueue(struct budget *budget, struct budget_waiter *waiter)
+{
+    struct budget_queue *queue = budget_queue(waiter);
+    if (TAILQ_EMPTY(&queue->waiters))
+        TAILQ_INSERT_TAIL(budget_line(budget, waiter), queue, entry);
+    TAILQ_INSERT_TAIL(&queue->waiters, waiter, entry);
+    waiter->waiting = true;
+}
+
+static void budget_dequeue(struct budget *budget, struct budget_waiter *waiter)
+{
+    struct budget_queue *queue = budget_queue(waiter);
+    TAILQ_REMOVE(&queue->waiters, waiter, entry);
+    if (TAILQ_EMPTY(&queue->waiters))
+        TAILQ_REMOVE(budget_line(budget, waiter), queue, entry);
+    waiter->waiting = false;
+}
+
+/* Its turn has come; the next one is another host's. */
+static void budget_serve(struct budget *budget, struct budget_waiter *waiter)
+{
+    struct budget_line *line = budget_line(budget, waiter);
+    struct budget_queue *queue = budget_queue(waiter);
+    TAILQ_REMOVE(line, queue, entry);
+    TAILQ_INSERT_TAIL(line, queue, entry);
+    budget_dequeue(budget, waiter);
+    budget_take(budget, waiter);
 }
 
 static void budget_grant(void *ctx)
@@ -72,8 +143,7 @@ static void budget_grant(void *ctx)
     struct budget *budget = ctx;
     struct budget_waiter *waiter;
     while ((waiter = budget_turn(budget))) {
-        budget_cancel(budget, waiter);
-        budget_take(budget, waiter->bytes);
+        budget_serve(budget, waiter);
         waiter->granted(waiter);
     }
 }
@@ -83,8 +153,8 @@ struct budget *budget_new(struct net_loop *loop, size_t bytes, size_t slots)
     struct budget *budget = mem_new(struct budget);
     budget->bytes_max = bytes;
     budget->slots_max = slots;
-    budget->fresh.last = &budget->fresh.first;
-    budget->backlog.last = &budget->backlog.first;
+    TAILQ_INIT(&budget->fresh);
+    TAILQ_INIT(&budget->backlog);
     budget->grant = net_deferred_new(loop, budget_grant, budget);
     return budget;
 }
@@ -99,7 +169,7 @@ void budget_free(struct budget *budget)
 
 static void budget_changed(struct budget *budget)
 {
-    if (budget_line_fits(budget, &budget->fresh) || budget_line_fits(budget, &budget->backlog))
+    if (budget_next(budget, &budget->fresh) || budget_next(budget, &budget->backlog))
         net_deferred_schedule(budget->grant);
 }
 
@@ -121,40 +191,35 @@ void budget_set_bytes(struct budget *budget, size_t bytes)
     budget_changed(budget);
 }
 
-static struct budget_line *budget_line(struct budget *budget, const struct budget_waiter *waiter)
-{
-    return waiter->fresh ? &budget->fresh : &budget->backlog;
-}
-
 bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t bytes)
 {
-    struct budget_line *line = budget_line(budget, waiter);
-    /* Nobody overtakes the line: a large mail would wait for ever behind small ones. */
-    if (!line->first && budget_fits(budget, waiter->fresh, bytes)) {
-        budget_take(budget, bytes);
-        return true;
-    }
     waiter->bytes = bytes;
-    waiter->waiting = true;
-    waiter->next = NULL;
-    waiter->at = line->last;
-    *line->last = waiter;
-    line->last = &waiter->next;
-    return false;
+    budget_enqueue(budget, waiter);
+    if (budget_next(budget, budget_line(budget, waiter)) != waiter)
+        return false;
+    budget_serve(budget, waiter);
+    return true;
 }
 
 void budget_cancel(struct budget *budget, struct budget_waiter *waiter)
 {
     if (!waiter->waiting)
         return;
-    struct budget_line *line = budget_line(budget, waiter);
-    *waiter->at = waiter->next;
-    if (waiter->next)
-        waiter->next->at = waiter->at;
-    else
-        line->last = waiter->at;
-    waiter->waiting = false;
+    budget_dequeue(budget, waiter);
     budget_changed(budget);
+}
+
+void budget_grow(struct budget *budget, struct budget_host *host, size_t from_bytes,
+                 size_t to_bytes)
+{
+    host->bytes += to_bytes - from_bytes;
+    budget_adjust(budget, from_bytes, to_bytes);
+}
+
+void budget_received(struct budget_host *host, size_t bytes)
+{
+    host->bytes -= bytes;
+    host->mails--;
 }
 
 void budget_adjust(struct budget *budget, size_t from_bytes, size_t to_bytes)

@@ -19,8 +19,8 @@ enum {
     COLLECTOR_MEMORY = 64 << 20,
     COLLECTOR_IN_FLIGHT = 4000,
     COLLECTOR_IN_FLIGHT_FIRST = 64, /* until the first delivery is on record */
-    COLLECTOR_CONNECTIONS = 64,
-    COLLECTOR_LOGINS = 256, /* between connect and login at a time */
+    COLLECTOR_CONNECTIONS = 80,     /* of one pass: 64 of a single host, see share.h */
+    COLLECTOR_LOGINS = 256,         /* between connect and login at a time */
     COLLECTOR_STEP_DEADLINE = 120000,
     COLLECTOR_SINK_PATIENCE_FIRST = 15000,
     COLLECTOR_SINK_PATIENCE = 60000,
@@ -50,7 +50,7 @@ struct collector {
     struct collector_entry **leaving; /* … and those that are on their way out */
     size_t leaving_count;
     struct collect_counts gone; /* of those that were freed */
-    size_t next;                /* one pass: the first mailbox that was not started */
+    size_t next;                /* those before it were started */
     size_t running;             /* started and not finished */
     bool started;               /* the sink has been up once */
     bool over;                  /* `finished` was called, or is about to be */
@@ -114,12 +114,11 @@ static void collector_start_entry(struct collector_entry *entry)
     mailbox_start(entry->mailbox);
 }
 
-/* Starts as many mailboxes as may be worked on at a time; ends when there is nothing left. */
+/* Starts the mailboxes; ends when there is nothing left. */
 static void collector_fill(struct collector *collector)
 {
     const struct collector_settings *settings = &collector->env.settings;
-    while (collector->started && !collector->stopping && collector->next < collector->count &&
-           (settings->continuous || collector->running < settings->connections_max)) {
+    while (collector->started && !collector->stopping && collector->next < collector->count) {
         struct collector_entry *entry = collector->entries[collector->next++];
         if (!entry->started)
             collector_start_entry(entry);
@@ -571,7 +570,8 @@ struct collector *collector_new(struct net_loop *loop, const struct collector_se
         journal_new(loop, state, settings->continuous, &collector_journal_events, collector);
     collector->state = state;
     env->deriver = deriver_new(loop);
-    env->pace = pace_new(loop, settings->rules, settings->rule_count, COLLECTOR_LOGINS);
+    env->pace = pace_new(loop, settings->rules, settings->rule_count,
+                         settings->continuous ? 0 : settings->connections_max, COLLECTOR_LOGINS);
     collector->finished = finished;
     collector->ctx = ctx;
     collector->patience = net_timer_new(loop, collector_out_of_patience, collector);

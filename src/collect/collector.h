@@ -32,7 +32,7 @@ struct collector_settings {
     size_t rule_count;
     size_t memory_budget;       /* bytes of mail in memory */
     size_t in_flight_max;       /* mails offered to the sink and not on record: bounds duplicates */
-    size_t connections_max;     /* one pass: mailboxes worked on at a time */
+    unsigned connections_max;   /* one pass: at a time */
     msec_t step_deadline;       /* for each answer of a server */
     msec_t sink_patience_first; /* one pass: for the sink to come up at the start … */
     msec_t sink_patience;       /* … and to come back during the pass */

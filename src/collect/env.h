@@ -8,6 +8,7 @@
 #include "collect/collector.h"
 
 struct budget;
+struct folder;
 struct deriver;
 struct pace;
 struct journal;
@@ -23,10 +24,11 @@ struct collect_env {
     struct deriver *deriver;
     struct state_proofs proofs; /* how accounts logged in last, enum imap_proof */
     bool sink_up;
-    bool recording;      /* a delivery was put on record in this run */
-    struct mail *mails;  /* in flight */
-    size_t ranges_held;  /* of what searches found, by all folders that have many */
-    char hold_limit[40]; /* names the limit under which mails are held: "json:1048576" */
+    bool recording;     /* a delivery was put on record in this run */
+    struct mail *mails; /* in flight */
+    size_t ranges_held; /* of what searches found, by all folders that have many, but for … */
+    const struct folder *overfull; /* … the one that has more than its share; NULL: none has */
+    char hold_limit[40];           /* names the limit under which mails are held: "json:1048576" */
 };
 
 #endif

@@ -23,7 +23,11 @@ static void fetch_granted(struct budget_waiter *waiter);
 
 void fetch_init(struct fetch *fetch, struct folder *folder)
 {
-    *fetch = (struct fetch){.folder = folder, .waiter.granted = fetch_granted};
+    *fetch = (struct fetch){
+        .folder = folder,
+        .waiter.granted = fetch_granted,
+        .waiter.host = folder->host,
+    };
 }
 
 /* Gives back what is reserved for the body in hand. */
@@ -31,6 +35,7 @@ static void fetch_release_reservation(struct fetch *fetch)
 {
     struct budget *budget = fetch->folder->env->budget;
     if (fetch->has_slot) {
+        budget_received(fetch->folder->host, fetch->reserved);
         budget_release_bytes(budget, fetch->reserved);
         budget_release_slot(budget);
     }
@@ -243,7 +248,7 @@ static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len
     if (!fetch->announced && held > fetch->folder->env->sink->headroom + FETCH_QUOTED_MAX)
         folder_give_up(fetch->folder, "the server sends a mail in quotes that has no end");
     if (held > fetch->reserved) {
-        budget_adjust(fetch->folder->env->budget, fetch->reserved, held);
+        budget_grow(fetch->folder->env->budget, fetch->folder->host, fetch->reserved, held);
         fetch->reserved = held;
     }
 }
@@ -264,6 +269,7 @@ static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
     } else {
         folder->in_flight++;
         fetch->has_slot = false;
+        budget_received(folder->host, fetch->reserved);
         mail_offer(folder->env, folder, uid, foreign_deleted, &fetch->result, &fetch->frame,
                    fetch->reserved);
         fetch->reserved = 0;

@@ -9,6 +9,7 @@
 #include "collect/env.h"
 #include "collect/journal.h"
 #include "collect/plan.h"
+#include "collect/share.h"
 #include "net/loop.h"
 
 enum {
@@ -27,12 +28,13 @@ enum {
 };
 
 void folder_init(struct folder *folder, struct collect_env *env,
-                 const struct collect_account *account, struct collect_report *report,
-                 const struct folder_events *events, void *ctx)
+                 const struct collect_account *account, struct budget_host *host,
+                 struct collect_report *report, const struct folder_events *events, void *ctx)
 {
     *folder = (struct folder){
         .env = env,
         .account = account,
+        .host = host,
         .report = report,
         .events = events,
         .ctx = ctx,
@@ -47,14 +49,23 @@ void folder_init(struct folder *folder, struct collect_env *env,
 static void folder_finish(struct folder *folder);
 static void folder_loaded(void *owner, struct state_folder *moved, const struct err *err);
 
+/* Of the room for what searches found it has so much from now on. */
+static void folder_hold_ranges(struct folder *folder, size_t ranges)
+{
+    folder->env->ranges_held += ranges - folder->ranges_held;
+    folder->host->ranges += ranges - folder->ranges_held;
+    folder->ranges_held = ranges;
+}
+
 /* What searches found, and the room it had. */
 static void folder_drop_results(struct folder *folder)
 {
     found_release(&folder->found);
     found_release(&folder->present);
     imap_uidset_release(&folder->selected);
-    folder->env->ranges_held -= folder->ranges_held;
-    folder->ranges_held = 0;
+    folder_hold_ranges(folder, 0);
+    if (folder->env->overfull == folder)
+        folder->env->overfull = NULL;
 }
 
 static void folder_forget(struct folder *folder)
@@ -540,21 +551,25 @@ int folder_done(struct folder *folder, const struct imap_event *event, struct er
     return 0;
 }
 
-/* Is there memory for what was found, more of it this time? One folder may have more than the part
- * of all, if no other has any of it: a large mailbox is collected alone. */
+/* Is there memory for what was found, more of it this time? One folder may have more than its
+ * host's share, beside what all have: very large mailboxes are collected one by one. */
 static bool folder_has_room(struct folder *folder)
 {
     struct collect_env *env = folder->env;
     size_t ranges = folder->found.count + folder->present.count + folder->selected.count +
                     folder->work.pending.count + folder->marks.deleted.count;
     size_t most = env->settings.memory_budget / FOLDER_RANGES_PART / FOLDER_RANGE_COST;
-    size_t others = env->ranges_held - folder->ranges_held;
-    if (ranges <= FOLDER_RANGES_FREE || ranges <= folder->ranges_held)
+    size_t more = ranges - folder->ranges_held;
+    if (ranges <= FOLDER_RANGES_FREE || ranges <= folder->ranges_held || env->overfull == folder)
         return true;
-    if (others && others + ranges > most)
+    if (share_allows(folder->host->ranges + more, env->ranges_held + more, most)) {
+        folder_hold_ranges(folder, ranges);
+        return true;
+    }
+    if (env->overfull)
         return false;
-    env->ranges_held = others + ranges;
-    folder->ranges_held = ranges;
+    folder_hold_ranges(folder, 0);
+    env->overfull = folder;
     return true;
 }
 

@@ -56,6 +56,7 @@ struct folder_events {
 struct folder {
     struct collect_env *env;
     const struct collect_account *account;
+    struct budget_host *host; /* what its host has of the memory */
     struct collect_report *report;
     const struct folder_events *events;
     void *ctx;
@@ -126,8 +127,8 @@ struct folder {
 };
 
 void folder_init(struct folder *folder, struct collect_env *env,
-                 const struct collect_account *account, struct collect_report *report,
-                 const struct folder_events *events, void *ctx);
+                 const struct collect_account *account, struct budget_host *host,
+                 struct collect_report *report, const struct folder_events *events, void *ctx);
 /* Only when folder_settled(). */
 void folder_release(struct folder *folder);
 

@@ -13,6 +13,12 @@
 enum {
     MAILBOX_TELL_AGAIN = 3600 * 1000, /* trouble that goes on is told again */
     MAILBOX_UNANNOUNCED = 2,          /* looks in a row that found what IDLE had not told of */
+    /* A pass waits for a mailbox's server for an hour, and for a minute for so much more that came:
+     * else one that sends a byte now and then would keep it from its end. */
+    MAILBOX_MINUTE = 60 * 1000,
+    MAILBOX_MINUTES = 60,
+    MAILBOX_MINUTE_MAILS = 60,
+    MAILBOX_MINUTE_BYTES = 1 << 20,
 };
 
 /* Something became of a folder's mails or records. */
@@ -36,6 +42,26 @@ static const struct folder_events mailbox_folder_events = {
     .resume = mailbox_folder_resume,
 };
 
+/* A minute of a pass is over. */
+static void mailbox_minute(void *ctx)
+{
+    struct mailbox *mailbox = ctx;
+    const struct collect_report *report = &mailbox->report;
+    uint64_t mails = report->delivered + report->held + report->recognised;
+    struct err err;
+    mailbox->waited += watch_waits(&mailbox->first);
+    if (mailbox->waited <=
+        MAILBOX_MINUTES + mails / MAILBOX_MINUTE_MAILS + report->bytes / MAILBOX_MINUTE_BYTES) {
+        net_timer_start(mailbox->minute, MAILBOX_MINUTE);
+        return;
+    }
+    err_set(&err, ERR_RETRY_LATER,
+            "the server is too slow: %llu mails in %llu min; the next pass goes on from here",
+            (unsigned long long)mails, (unsigned long long)mailbox->waited);
+    log_error(&mailbox->scope, "%s", err.text);
+    mailbox_stop(mailbox, &err);
+}
+
 struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *moved_account,
                             void (*finished)(void *ctx), void *ctx)
 {
@@ -54,12 +80,14 @@ struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *mov
         folder->mailbox = mailbox;
         folder->watch = &mailbox->first;
         folder_name_init(&folder->called, account->folders[i]);
-        folder_init(&folder->folder, env, account, &mailbox->report, &mailbox_folder_events,
-                    folder);
+        folder_init(&folder->folder, env, account, pace_host_budget(mailbox->host),
+                    &mailbox->report, &mailbox_folder_events, folder);
     }
     if (account->after == COLLECT_AFTER_MOVE)
         folder_name_init(&mailbox->target, account->after_name);
     watch_init(&mailbox->first, mailbox, true);
+    if (!env->settings.continuous)
+        mailbox->minute = net_timer_new(env->loop, mailbox_minute, mailbox);
     return mailbox;
 }
 
@@ -80,6 +108,7 @@ void mailbox_free(struct mailbox *mailbox)
     }
     folder_name_release(&mailbox->target);
     pace_host_unuse(mailbox->host);
+    net_timer_free(mailbox->minute);
     derived_key_keep(&mailbox->key, NULL);
     collect_report_release(&mailbox->report);
     collect_account_free(mailbox->account);
@@ -91,6 +120,8 @@ void mailbox_free(struct mailbox *mailbox)
 void mailbox_start(struct mailbox *mailbox)
 {
     watch_start(&mailbox->first);
+    if (mailbox->minute)
+        net_timer_start(mailbox->minute, MAILBOX_MINUTE);
 }
 
 void mailbox_hurry(struct mailbox *mailbox)
@@ -114,8 +145,10 @@ void mailbox_stop(struct mailbox *mailbox, const struct err *why)
     if (mailbox->report.phase == COLLECT_DONE || mailbox->report.phase == COLLECT_FAILED)
         return;
     mailbox->stopping = true;
-    if (!mailbox->env->settings.continuous)
+    if (mailbox->minute) {
+        net_timer_stop(mailbox->minute);
         err_keep(&mailbox->report.err, why);
+    }
     watch_stop(&mailbox->first, why);
     for (struct watch *watch = mailbox->more; watch; watch = watch->next)
         watch_stop(watch, why);
@@ -264,6 +297,8 @@ void mailbox_watch_over(struct mailbox *mailbox, struct watch *watch, const stru
         err_keep(&report->err, err);
     if (!over)
         return;
+    if (mailbox->minute)
+        net_timer_stop(mailbox->minute);
     report->phase = report->err ? COLLECT_FAILED : COLLECT_DONE;
     if (report->err && !mailbox->stopping)
         log_error(&mailbox->scope, "%s", report->err->text);

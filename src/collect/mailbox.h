@@ -48,7 +48,9 @@ struct mailbox {
     unsigned unnotified;  /* the same of NOTIFY and folders that are not open */
     bool notified;        /* NOTIFY has told of mail */
     bool stopping;
-    struct err *told; /* the trouble that was told last, in the log … */
+    struct net_timer *minute; /* in a pass; else NULL */
+    uint64_t waited;          /* minutes of it, for nothing but the server */
+    struct err *told;         /* the trouble that was told last, in the log … */
     msec_t told_at;
     bool telling; /* … and that it is over was not */
 };

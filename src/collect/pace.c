@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "collect/budget.h"
+#include "collect/share.h"
 #include "net/loop.h"
 
 enum {
@@ -41,6 +43,7 @@ struct pace_host {
     struct pace_list waiting;
     struct pace_list waiting_further;
     struct pace_list holding;
+    struct budget_host budget;
     struct net_timer *due;  /* waits for next_login */
     struct pace_host *next; /* in the ring of those who may have a grant; NULL: is not in it */
 };
@@ -49,7 +52,9 @@ struct pace {
     struct net_loop *loop;
     struct pace_rule *rules;
     size_t rule_count;
-    unsigned logins;
+    unsigned connections; /* granted and not released */
+    unsigned connections_max;
+    unsigned logins; /* of these, not logged in yet */
     unsigned logins_max;
     void *hosts;                 /* tsearch(3) tree of struct pace_host */
     struct pace_host *ring_last; /* each host in turn; NULL when the ring is empty */
@@ -117,6 +122,20 @@ static bool pace_host_has_waiting(const struct pace_host *host)
     return !pace_list_empty(&host->waiting) || !pace_list_empty(&host->waiting_further);
 }
 
+static bool pace_full(const struct pace *pace)
+{
+    return pace->logins >= pace->logins_max ||
+           (pace->connections_max && pace->connections >= pace->connections_max);
+}
+
+/* Has it its share of the places, or more? */
+static bool pace_host_has_share(const struct pace_host *host)
+{
+    const struct pace *pace = host->pace;
+    return pace->connections_max &&
+           !share_allows(host->connections + 1, pace->connections + 1, pace->connections_max);
+}
+
 static bool pace_host_may_begin(const struct pace_host *host)
 {
     unsigned share = host->pace->logins_max / PACE_HOST_SHARE;
@@ -140,11 +159,13 @@ static void pace_host_rest(struct pace_host *host, double now)
         host->next_login = earliest;
 }
 
-/* Puts the host into the ring if a ticket of its line may be granted now, else sees to it that it
- * is looked at again when one may. */
+/* Something changed: puts the host into the ring if a ticket of its line may be granted now, else
+ * sees to it that it is looked at again when one may; and lets those who are in the ring try. */
 static void pace_host_look(struct pace_host *host)
 {
     struct pace *pace = host->pace;
+    if (pace->ring_last)
+        net_deferred_schedule(pace->grant);
     if (host->next || !pace_host_may_begin(host))
         return;
     double now = (double)net_loop_now(pace->loop);
@@ -174,6 +195,7 @@ static void pace_grant_one(struct pace_host *host)
     pace_list_remove(ticket);
     ticket->state = PACE_LOGIN;
     host->connections++;
+    host->pace->connections++;
     pace_host_count(host, 1);
     host->next_login += host->interval;
     ticket->granted(ticket);
@@ -182,8 +204,17 @@ static void pace_grant_one(struct pace_host *host)
 static void pace_grant(void *ctx)
 {
     struct pace *pace = ctx;
-    while (pace->ring_last && pace->logins < pace->logins_max) {
+    const struct pace_host *passed = NULL; /* the first one since the last grant */
+    while (pace->ring_last && !pace_full(pace)) {
         struct pace_host *host = pace->ring_last->next;
+        if (host == passed)
+            break;
+        if (pace_host_has_share(host)) {
+            passed = passed ? passed : host;
+            pace->ring_last = host;
+            continue;
+        }
+        passed = NULL;
         if (host == pace->ring_last)
             pace->ring_last = NULL;
         else
@@ -198,10 +229,11 @@ static void pace_grant(void *ctx)
 }
 
 struct pace *pace_new(struct net_loop *loop, const struct pace_rule *rules, size_t count,
-                      unsigned logins_max)
+                      unsigned connections_max, unsigned logins_max)
 {
     struct pace *pace = mem_new(struct pace);
     pace->loop = loop;
+    pace->connections_max = connections_max;
     pace->logins_max = logins_max;
     pace->grant = net_deferred_new(loop, pace_grant, pace);
     pace_set_rules(pace, rules, count);
@@ -266,6 +298,7 @@ struct pace_host *pace_host_use(struct pace *pace, const char *name)
     pace_list_init(&host->waiting);
     pace_list_init(&host->waiting_further);
     pace_list_init(&host->holding);
+    budget_host_init(&host->budget);
     host->due = net_timer_new(pace->loop, pace_host_due, host);
     pace_host_rule(host);
     if (!tsearch(host, &pace->hosts, pace_host_compare))
@@ -302,8 +335,6 @@ void pace_host_unuse(struct pace_host *host)
 static void pace_login_over(struct pace_host *host)
 {
     pace_host_count(host, -1);
-    if (host->pace->ring_last)
-        net_deferred_schedule(host->pace->grant);
     pace_host_look(host);
 }
 
@@ -363,12 +394,18 @@ void pace_release(struct pace_ticket *ticket)
     if (state == PACE_WAITING)
         return;
     host->connections--;
+    host->pace->connections--;
     if (state == PACE_LOGIN)
         pace_login_over(host);
     else
         pace_host_look(host);
     /* There may be more than the rule allows by now: then one that goes makes no room yet. */
     pace_ask(host);
+}
+
+struct budget_host *pace_host_budget(struct pace_host *host)
+{
+    return &host->budget;
 }
 
 bool pace_host_idle_proven(const struct pace_host *host)

@@ -12,6 +12,7 @@
 
 #include "base/num.h"
 
+struct budget_host;
 struct net_loop;
 struct pace;
 struct pace_host;
@@ -43,11 +44,12 @@ struct pace_ticket {
     struct pace_ticket *previous, *following; /* in the line, or among the holders */
 };
 
-/* `rules` are copied; `logins_max`: connections between connect and login at a time. `granted`
- * comes from the loop, never from inside a call of this header; `wanted` may come from a call about
+/* `rules` are copied; `connections_max`: connections at a time, of which each host has a share
+ * (share.h), 0: any number; `logins_max`: those of them between connect and login. `granted` comes
+ * from the loop, never from inside a call of this header; `wanted` may come from a call about
  * another ticket, and must do nothing but remember it. */
 struct pace *pace_new(struct net_loop *loop, const struct pace_rule *rules, size_t count,
-                      unsigned logins_max);
+                      unsigned connections_max, unsigned logins_max);
 /* Without hosts in use. NULL does nothing. */
 void pace_free(struct pace *pace);
 /* Replaces the rules; they hold for what is granted from now on. */
@@ -56,6 +58,9 @@ void pace_set_rules(struct pace *pace, const struct pace_rule *rules, size_t cou
 /* A host is known as long as somebody uses it. */
 struct pace_host *pace_host_use(struct pace *pace, const char *name);
 void pace_host_unuse(struct pace_host *host);
+
+/* What it has of the memory; nobody else's affair here. */
+struct budget_host *pace_host_budget(struct pace_host *host);
 
 /* Stands in the host's line. */
 void pace_request(struct pace_host *host, struct pace_ticket *ticket);

@@ -62,6 +62,15 @@ void watch_nudge(struct watch *watch)
     net_deferred_schedule(watch->step);
 }
 
+bool watch_waits(const struct watch *watch)
+{
+    const struct mailbox *mailbox = watch->mailbox;
+    for (size_t i = 0; i < mailbox->account->folder_count; i++)
+        if (mailbox->folders[i].watch == watch && mailbox->folders[i].folder.in_flight)
+            return false;
+    return watch->connection.session && !watch->connection.stalled;
+}
+
 void watch_resume(struct watch *watch)
 {
     connection_resume(&watch->connection);

@@ -109,6 +109,8 @@ void watch_nudge(struct watch *watch);
 /* BACKING_OFF: tries again now, but for what only a person can mend and what the server asked for.
  */
 void watch_hurry(struct watch *watch);
+/* Is it the server that its connection waits for, and nobody else? */
+bool watch_waits(const struct watch *watch);
 /* Goes on reading: memory is there for the folder that is open on it. */
 void watch_resume(struct watch *watch);
 /* Closes the connection; becomes OVER when what is in flight is settled. */

@@ -27,6 +27,7 @@ static void granted(struct budget_waiter *waiter)
 struct fixture {
     struct net_loop *loop;
     struct budget *budget;
+    struct budget_host hosts[WAITERS]; /* each waiter's own, at first */
     struct waiter waiters[WAITERS];
 };
 
@@ -35,8 +36,11 @@ static int set_up(void **state)
     static struct fixture fixture;
     fixture = (struct fixture){.loop = net_loop_new()};
     fixture.budget = budget_new(fixture.loop, 100, 3);
-    for (size_t i = 0; i < WAITERS; i++)
+    for (size_t i = 0; i < WAITERS; i++) {
+        budget_host_init(&fixture.hosts[i]);
         fixture.waiters[i].waiter.granted = granted;
+        fixture.waiters[i].waiter.host = &fixture.hosts[i];
+    }
     turns = 0;
     *state = &fixture;
     return 0;
@@ -139,6 +143,93 @@ static void test_fresh_mail_goes_first(void **state)
     assert_int_equal(fixture->waiters[1].turn, 2);
 }
 
+/* The host's mail is here. */
+static void receive(struct fixture *fixture, size_t host, size_t bytes)
+{
+    budget_received(&fixture->hosts[host], bytes);
+    budget_release_bytes(fixture->budget, bytes);
+    budget_release_slot(fixture->budget);
+    net_loop_run(fixture->loop);
+}
+
+/* A host whose mails trickle in leaves a fifth to the others, who pass its line; it goes on when
+ * one of them is here. */
+static void test_a_host_has_a_share(void **state)
+{
+    struct fixture *fixture = *state;
+    struct waiter slow[2] = {0};
+    budget_open(fixture->budget, true);
+    budget_set_slots(fixture->budget, 100);
+    for (size_t i = 0; i < 2; i++) {
+        slow[i].waiter.granted = granted;
+        slow[i].waiter.host = &fixture->hosts[0];
+        slow[i].waiter.fresh = true;
+    }
+    for (size_t i = 0; i < WAITERS; i++)
+        fixture->waiters[i].waiter.fresh = true;
+    assert_true(request(fixture, 0, 40));
+    assert_true(budget_request(fixture->budget, &slow[0].waiter, 40));
+    assert_false(budget_request(fixture->budget, &slow[1].waiter, 5));
+    assert_true(request(fixture, 1, 10));
+    assert_false(request(fixture, 2, 20)); /* it fits into what there is in all only, and … */
+    assert_false(request(fixture, 3, 1));  /* … nobody overtakes it */
+    receive(fixture, 1, 10);
+    assert_int_equal(fixture->waiters[2].turn, 1);
+    assert_int_equal(turns, 1);
+    receive(fixture, 0, 40);
+    assert_int_equal(slow[1].turn, 2);
+    assert_int_equal(fixture->waiters[3].turn, 3);
+    budget_grow(fixture->budget, &fixture->hosts[0], 5, 50); /* was larger than it had said */
+    assert_false(budget_request(fixture->budget, &slow[0].waiter, 1));
+    receive(fixture, 0, 50);
+    assert_int_equal(slow[0].turn, 4);
+}
+
+/* Of the mails at a time, too, before it is known whether there is a record to be had. */
+static void test_a_host_has_a_share_of_the_mails(void **state)
+{
+    struct fixture *fixture = *state;
+    struct waiter slow[40] = {0};
+    size_t given = 0;
+    budget_open(fixture->budget, true);
+    budget_set_slots(fixture->budget, 40);
+    for (size_t i = 0; i < 40; i++) {
+        slow[i].waiter.granted = granted;
+        slow[i].waiter.host = &fixture->hosts[0];
+        slow[i].waiter.fresh = true;
+        given += budget_request(fixture->budget, &slow[i].waiter, 1);
+    }
+    assert_in_range(given, 30, 35);
+    for (size_t i = 1; i < WAITERS; i++) {
+        fixture->waiters[i].waiter.fresh = true;
+        assert_true(request(fixture, i, 1));
+    }
+    assert_int_equal(turns, 0);
+}
+
+/* Each host has its turn, however many wait for another. */
+static void test_hosts_take_turns(void **state)
+{
+    struct fixture *fixture = *state;
+    struct waiter crowd[3] = {0};
+    budget_set_slots(fixture->budget, 100);
+    for (size_t i = 0; i < 3; i++) {
+        crowd[i].waiter.granted = granted;
+        crowd[i].waiter.host = &fixture->hosts[0];
+        assert_false(budget_request(fixture->budget, &crowd[i].waiter, 1));
+    }
+    assert_false(request(fixture, 1, 1));
+    assert_false(request(fixture, 2, 1));
+    budget_cancel(fixture->budget, &fixture->waiters[2].waiter);
+    budget_open(fixture->budget, true);
+    net_loop_run(fixture->loop);
+    assert_int_equal(crowd[0].turn, 1);
+    assert_int_equal(fixture->waiters[1].turn, 2);
+    assert_int_equal(crowd[1].turn, 3);
+    assert_int_equal(crowd[2].turn, 4);
+    assert_int_equal(fixture->waiters[2].turn, 0);
+}
+
 /* A sink that is slow: what waits for it stops the granting long before the memory is used up. */
 static void test_slow_sink(void **state)
 {
@@ -171,6 +262,7 @@ static void test_backlog_has_its_turns(void **state)
     budget_set_slots(fixture->budget, CROWD * 2);
     for (size_t i = 0; i < CROWD; i++) {
         crowd[i].waiter.granted = granted;
+        crowd[i].waiter.host = &fixture->hosts[1];
         crowd[i].waiter.fresh = true;
         assert_false(budget_request(fixture->budget, &crowd[i].waiter, 1));
     }
@@ -192,6 +284,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_sink, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fresh_mail_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_backlog_has_its_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_host_has_a_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_host_has_a_share_of_the_mails, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hosts_take_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,69 @@ static void test_backlog(void **state)
         run_backlog_case(&backlog_cases[i]);
 }
 
+/* --- a slow host beside a quick one -------------------------------------------------------------
+ */
+
+static const struct slow_case {
+    const char *name;
+    size_t traps;
+    struct trap_fault stuck;
+    size_t size; /* of its mails */
+    size_t in_flight;
+    bool pass;
+} slow_cases[] = {
+    {.name = "it has the memory",
+     .traps = 60,
+     .stuck = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)"},
+     .size = 19000},
+    {.name = "it has the mails in flight",
+     .traps = 40,
+     .stuck = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)"},
+     .size = 100,
+     .in_flight = 30},
+    {.name = "it has the connections of a pass",
+     .traps = 40,
+     .stuck = {.on = "LOGIN", .act = TRAP_SILENCE},
+     .pass = true},
+};
+
+static void run_slow_case(const struct slow_case *c)
+{
+    char labels[STAGE_TRAPS][32];
+    stage_init(&stage);
+    stage.settings.continuous = !c->pass;
+    stage.settings.memory_budget = 1 << 20;
+    stage.settings.connections_max = 20;
+    stage.sink.sink.max_payload = 30000;
+    if (c->in_flight)
+        stage.settings.in_flight_max = c->in_flight;
+    for (size_t i = 0; i < c->traps; i++) {
+        snprintf(labels[i], sizeof labels[i], "slow %zu", i);
+        struct trap *trap = stage_add_trap(&stage, labels[i]);
+        trap->account.host = "localhost";
+        trap_fault(trap, c->stuck);
+    }
+    struct trap *quick = stage_add_trap(&stage, c->name);
+    stage_mail(&stage, quick, c->pass, c->size);
+    stage_start(&stage);
+    stage_pass(&stage, 10 * SECOND);
+    for (size_t i = 0; i < c->traps; i++)
+        stage_mail(&stage, stage.traps[i], 1, c->size);
+    stage_pass(&stage, 10 * SECOND);
+    stage_mail(&stage, quick, !c->pass, c->size);
+    stage_pass(&stage, 10 * SECOND);
+    if (collector_report(stage.collector, c->traps)->delivered != 1)
+        stage_fail(&stage, "a slow host keeps another waiting");
+    stage_release(&stage);
+}
+
+static void test_slow_host(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(slow_cases); i++)
+        run_slow_case(&slow_cases[i]);
+}
+
 /* --- two folders, one connection ----------------------------------------------------------------
  */
 
@@ -307,9 +370,13 @@ static void test_logins_per_second(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_backlog),           cmocka_unit_test(test_unsettled_mail),
-        cmocka_unit_test(test_busy_folder),       cmocka_unit_test(test_connections_per_host),
-        cmocka_unit_test(test_rules_change),      cmocka_unit_test(test_second_connections),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_slow_host),
+        cmocka_unit_test(test_unsettled_mail),
+        cmocka_unit_test(test_busy_folder),
+        cmocka_unit_test(test_connections_per_host),
+        cmocka_unit_test(test_rules_change),
+        cmocka_unit_test(test_second_connections),
         cmocka_unit_test(test_logins_per_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

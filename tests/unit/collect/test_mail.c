@@ -30,15 +30,18 @@ static const struct sink_ops ops = {.offer = offer};
 
 static void granted(struct budget_waiter *waiter)
 {
-    *waiter = (struct budget_waiter){0};
+    (void)waiter;
 }
+
+static struct budget_host host;
 
 static void offer_one(struct collect_env *env, struct folder *folder)
 {
-    struct budget_waiter waiter = {.granted = granted};
+    struct budget_waiter waiter = {.granted = granted, .host = &host};
     struct payload_result result = {.mail_size = FRAME};
     struct buf frame = {0};
     assert_true(budget_request(env->budget, &waiter, 2 * FRAME));
+    budget_received(&host, 2 * FRAME);
     buf_reserve_exact(&frame, FRAME);
     folder->in_flight++;
     mail_offer(env, folder, 1, false, &result, &frame, 2 * FRAME);
@@ -51,7 +54,8 @@ static void test_waits_for_the_sink(void **state)
     struct sink sink = {.ops = &ops};
     struct collect_env env = {.loop = net_loop_new(), .sink = &sink};
     struct folder folder = {.env = &env};
-    struct budget_waiter waiter = {.granted = granted};
+    struct budget_waiter waiter = {.granted = granted, .host = &host};
+    budget_host_init(&host);
     env.budget = budget_new(env.loop, MEMORY, 10);
     budget_open(env.budget, true);
     offer_one(&env, &folder);

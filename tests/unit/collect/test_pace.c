@@ -50,7 +50,7 @@ static int set_up(void **state)
 {
     (void)state;
     fixture = (struct fixture){.loop = net_loop_new()};
-    fixture.pace = pace_new(fixture.loop, rules, 3, 400);
+    fixture.pace = pace_new(fixture.loop, rules, 3, 0, 400);
     for (size_t i = 0; i < TICKETS; i++) {
         fixture.holders[i].ticket.granted = granted;
         fixture.holders[i].ticket.wanted = wanted;

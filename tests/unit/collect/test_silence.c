@@ -55,6 +55,73 @@ static void test_silence_at_each_step(void **state)
     stage_release(&stage);
 }
 
+/* --- a server that answers in the last moment ---------------------------------------------------
+ */
+
+static void expunge_all(struct trap_conn *conn)
+{
+    for (uint32_t uid = 1; uid <= 200; uid++)
+        trap_expunge(conn->trap, "INBOX", uid);
+}
+
+/* It goes on whenever `pause` is over, for six hours or until the pass has ended; returns when. */
+static msec_t drag_on(struct stage *stage, struct trap *trap, msec_t pause)
+{
+    msec_t passed = 0;
+    for (; passed < 6 * HOUR && !stage->finished; passed += pause) {
+        stage_pass(stage, pause);
+        trap_go_on(trap);
+    }
+    return passed;
+}
+
+/* It gives out nothing, one command after the other: the pass ends, the others' mail is there. */
+static void test_dragging_on(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *slow = stage_add_trap(&stage, "slow"), *quick = stage_add_trap(&stage, "quick");
+    stage_mail(&stage, slow, 200, 0);
+    trap_fault(
+        slow,
+        (struct trap_fault){
+            .on = "UID SEARCH", .act = TRAP_CALL, .call = expunge_all, .late = true, .times = 1});
+    trap_fault(slow, (struct trap_fault){
+                         .on = "RFC822.SIZE", .act = TRAP_ANSWER, .text = "$ NO sizes here\r\n"});
+    trap_fault(slow, (struct trap_fault){.on = "BODY.PEEK", .act = TRAP_CUT, .text = ""});
+    stage_mail(&stage, quick, 1, 0);
+    stage_start(&stage);
+    msec_t passed = drag_on(&stage, slow, 110 * SECOND);
+    assert_true(stage.finished);
+    assert_in_range(passed, HOUR, HOUR + 10 * MINUTE);
+    assert_int_equal(collector_report(stage.collector, 1)->phase, COLLECT_DONE);
+    const struct collect_report *report = collector_report(stage.collector, 0);
+    assert_int_equal(report->phase, COLLECT_FAILED);
+    assert_non_null(strstr(report->err->text, "too slow"));
+    assert_int_equal(stage_logged(&stage, "too slow"), 1);
+    assert_int_equal(stage.sink.taken_count, 1);
+    stage_release(&stage);
+}
+
+/* Slow, but mail comes: all of it is collected. */
+static void test_slow_but_steady(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    stage.sink.sink.max_payload = 2 << 20;
+    struct trap *slow = stage_add_trap(&stage, "slow");
+    stage_mail(&stage, slow, 70, 1 << 20);
+    trap_fault(slow, (struct trap_fault){.on = "BODY.PEEK", .act = TRAP_CUT, .text = ""});
+    stage_start(&stage);
+    msec_t passed = drag_on(&stage, slow, 70 * SECOND);
+    assert_true(stage.finished && passed > 70 * MINUTE);
+    assert_int_equal(stage.outcome, COLLECTOR_ALL_DONE);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
 /* --- who stays ---------------------------------------------------------------------------------
  */
 
@@ -176,6 +243,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_at_each_step),
+        cmocka_unit_test(test_dragging_on),
+        cmocka_unit_test(test_slow_but_steady),
         cmocka_unit_test(test_silence_while_staying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
