@@ -14,8 +14,10 @@
 
 enum {
     CONNECTION_LEAVE_DEADLINE = 5000,
-    CONNECTION_TALK = 20,       /* untagged lines that are a sign of life, between two answers */
-    CONNECTION_TRICKLE = 65536, /* bytes of bodies within a deadline, at least */
+    CONNECTION_PIECE = 65536, /* bytes that are a sign of life: so many within a deadline */
+    /* Between two answers or pieces of bodies, these are believed: */
+    CONNECTION_PIECES = 1024,
+    CONNECTION_TALK = 20, /* untagged lines */
     CONNECTION_ALERTS = 3,
 };
 
@@ -50,6 +52,7 @@ void connection_close(struct connection *connection)
     connection->token = NULL;
     connection->stalled = connection->securing = false;
     connection->ready = connection->leaving = false;
+    connection->pieced = connection->pieces = connection->talk = 0;
 }
 
 /* A token that was refused is not used again. If it was an old one, a new one may do, at once;
@@ -149,28 +152,31 @@ static void connection_goodbye(struct connection *connection, const struct imap_
     connection_fail(connection, &err);
 }
 
-/* An answer is progress, and so is a fair piece of a body. Of anything else that a server says the
- * first words are a sign of life; the rest, as single bytes now and then, is not, or a hostile
- * server could hold a connection for ever. */
+/* An answer is progress. Of anything else that a server says the first words are a sign of life;
+ * more of them, as single bytes now and then, are not, or a hostile server could hold a connection
+ * for ever. */
 static void connection_note_progress(struct connection *connection, const struct imap_event *event)
 {
+    bool body = event->type == IMAP_EVENT_DATA && event->response->type == IMAP_RESPONSE_BODY_DATA;
+    if (event->type != IMAP_EVENT_DATA || body)
+        connection->talk = connection->pieces = 0;
     if (event->type != IMAP_EVENT_DATA) {
         connection->progressed = true;
-        connection->talk = 0;
-        return;
+    } else if (!body && connection->talk < CONNECTION_TALK) {
+        connection->talk++;
+        connection->progressed = true;
     }
-    if (event->response->type != IMAP_RESPONSE_BODY_DATA) {
-        if (connection->talk < CONNECTION_TALK) {
-            connection->talk++;
-            connection->progressed = true;
-        }
+}
+
+/* And so is a fair piece of what it says: a long list or search result may come over a slow line.
+ */
+static void connection_note_input(struct connection *connection, size_t len)
+{
+    connection->pieced += len;
+    if (connection->pieced < CONNECTION_PIECE)
         return;
-    }
-    connection->trickle += event->response->data_len;
-    if (connection->trickle < CONNECTION_TRICKLE)
-        return;
-    connection->trickle = 0;
-    connection->talk = 0;
+    connection->pieced = 0;
+    connection->pieces++;
     connection->progressed = true;
 }
 
@@ -271,6 +277,7 @@ static size_t connection_conn_data(void *ctx, const uint8_t *data, size_t len)
     struct imap_event event;
     struct err err;
     int got = 0;
+    connection_note_input(connection, len);
     imap_session_feed(connection->session, data, len);
     while (connection->session && !connection->stalled &&
            (got = imap_session_next(connection->session, &event, &err)) > 0)
@@ -278,6 +285,11 @@ static size_t connection_conn_data(void *ctx, const uint8_t *data, size_t len)
     if (!connection->session)
         return len;
     if (got < 0) {
+        connection_fail(connection, &err);
+        return len;
+    }
+    if (connection->pieces > CONNECTION_PIECES) {
+        err_set(&err, ERR_RETRY_LATER, "the server talks on and does not answer");
         connection_fail(connection, &err);
         return len;
     }

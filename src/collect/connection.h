@@ -67,9 +67,10 @@ struct connection {
     bool ready;                  /* logged in */
     bool leaving;                /* after LOGOUT; how a server ends then is its own affair */
     bool progressed;             /* since the deadline was set: it is to be set anew */
-    unsigned talk;   /* untagged responses that set it anew, since the last answer or body */
-    unsigned alerts; /* told so far */
-    size_t trickle;  /* bytes of body since the deadline was set */
+    size_t pieced;               /* bytes that came since the last piece was whole … */
+    unsigned pieces;             /* … of which so many came since the last answer or body … */
+    unsigned talk;               /* … and so many untagged responses that set it anew */
+    unsigned alerts;             /* told so far */
 };
 
 void connection_init(struct connection *connection, struct collect_env *env,

@@ -122,6 +122,73 @@ static void test_slow_but_steady(void **state)
     stage_release(&stage);
 }
 
+/* --- a slow line -------------------------------------------------------------------------------
+ */
+
+/* A part of a LIST. */
+static void say_folders(struct trap *trap, size_t bytes)
+{
+    struct buf text = {0};
+    while (text.len < bytes)
+        buf_printf(&text, "* LIST () \"/\" \"one of very many folders %zu\"\r\n", text.len);
+    trap_say(trap, buf_cstr(&text));
+    buf_release(&text);
+}
+
+static struct trap *begin_listing(struct stage *stage)
+{
+    stage_init(stage);
+    stage->settings.continuous = true;
+    struct trap *trap = stage_add_trap(stage, "slow");
+    trap->caps = "SPECIAL-USE";
+    trap->folders[0] = "\\Junk";
+    trap_add_box(trap, "Spam", "\\Junk");
+    trap_deliver(trap, "Spam", "hello");
+    trap_fault(trap, (struct trap_fault){.on = "LIST", .act = TRAP_ANSWER, .times = 1});
+    stage_start(stage);
+    stage_pass(stage, SECOND);
+    return trap;
+}
+
+/* A long list takes long: that is waited for, as long as a fair piece comes at a time. */
+static void test_slow_line(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct trap *trap = begin_listing(&stage);
+    for (int i = 0; i < 5; i++) {
+        say_folders(trap, 70000);
+        stage_pass(&stage, 100 * SECOND);
+    }
+    assert_int_equal(trap->connections, 1);
+    char answer[128];
+    snprintf(answer, sizeof answer, "* LIST (\\Junk) \"/\" Spam\r\n%s OK\r\n", trap->conns->tag);
+    trap_say(trap, answer);
+    stage_await_taken(&stage, SECOND, 1);
+    assert_int_equal(trap->connections, 1);
+    stage_release(&stage);
+}
+
+/* But not for ever, and not for scraps. */
+static void test_talk_and_no_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t bytes, pieces;
+    } talks[] = {{70000, 1100}, {1000, 10}};
+    for (size_t i = 0; i < COUNT(talks); i++) {
+        struct stage stage;
+        struct trap *trap = begin_listing(&stage);
+        for (size_t j = 0; j < talks[i].pieces && trap->connections == 1; j++) {
+            say_folders(trap, talks[i].bytes);
+            stage_pass(&stage, 100 * SECOND);
+        }
+        stage_await_taken(&stage, 5 * MINUTE, 1);
+        assert_int_equal(trap->connections, 2);
+        stage_release(&stage);
+    }
+}
+
 /* --- who stays ---------------------------------------------------------------------------------
  */
 
@@ -242,10 +309,9 @@ static void test_silence_while_staying(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silence_at_each_step),
-        cmocka_unit_test(test_dragging_on),
-        cmocka_unit_test(test_slow_but_steady),
-        cmocka_unit_test(test_silence_while_staying),
+        cmocka_unit_test(test_silence_at_each_step), cmocka_unit_test(test_dragging_on),
+        cmocka_unit_test(test_slow_but_steady),      cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_talk_and_no_answer),   cmocka_unit_test(test_silence_while_staying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
