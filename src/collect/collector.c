@@ -504,6 +504,10 @@ static const struct sink_events collector_sink_events = {
 void collector_set_sink(struct collector *collector, struct sink *moved_sink,
                         enum payload_format payload)
 {
+    if (collector->stopping || collector->over) {
+        sink_free(moved_sink);
+        return;
+    }
     sink_free(collector->env.sink);
     collector->env.sink = moved_sink;
     collector->env.settings.payload = payload;

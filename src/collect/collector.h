@@ -65,7 +65,7 @@ struct collector *collector_new(struct net_loop *loop, const struct collector_se
 void collector_set_accounts(struct collector *collector, const struct collect_account *accounts,
                             size_t count);
 /* Replaces the hosts' rules, the memory budget, or the sink (what it has not confirmed goes to the
- * new one). Continuous only. */
+ * new one; no effect while it ends, when it waits for that). Continuous only. */
 void collector_set_rules(struct collector *collector, const struct pace_rule *rules, size_t count);
 void collector_set_memory(struct collector *collector, size_t memory_budget);
 void collector_set_sink(struct collector *collector, struct sink *moved_sink,

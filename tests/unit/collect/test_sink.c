@@ -266,6 +266,30 @@ static void test_another(void **state)
     run_exchange(true, true, 1);
 }
 
+/* Whoever has the mails confirms them in the moment that there is for it at the end. */
+static void test_another_at_the_end(void **state)
+{
+    (void)state;
+    static struct fake_sink other;
+    begin("IDLE UIDPLUS ESEARCH", 5, 100);
+    fake_sink_init(&other, stage.loop);
+    stage.sink.slow = SECOND;
+    stage_start(&stage);
+    stage_await_offered(&stage, MINUTE, 5);
+    collector_stop(stage.collector);
+    collector_set_sink(stage.collector, &other.sink, PAYLOAD_RAW);
+    assert_true(other.freed);
+    stage_await_finished(&stage, MINUTE);
+    assert_true(stage.sink.taken_count > 0);
+    /* A next run does not send them again. */
+    stage.sink.slow = 0;
+    stage_start(&stage);
+    stage_pass(&stage, MINUTE);
+    stage_assert_mailed(&stage);
+    fake_sink_release(&other);
+    stage_release(&stage);
+}
+
 /* A mail that is held for a limit is tried again when another sink has a higher one. */
 static void test_another_that_takes_more(void **state)
 {
@@ -301,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_another),
+        cmocka_unit_test(test_another_at_the_end),
         cmocka_unit_test(test_another_that_takes_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
