@@ -34,12 +34,14 @@ static void fuzz_token(const struct oauth_reply *reply)
     struct oauth_token token;
     enum oauth_refusal refusal;
     struct err err;
-    if (oauth_token_read(reply, &fuzz_client, "genutzt", &token, &refusal, &err) < 0) {
+    int result = oauth_token_read(reply, &fuzz_client, "genutzt", &token, &refusal, &err);
+    if (result != 0) {
         fuzz_check_shown(err.text, strlen(err.text) == sizeof err.text - 1);
         fuzz_check(*err.text && !strstr(err.text, "genutzt"));
-        return;
     }
-    fuzz_check(oauth_token_valid(token.access));
+    if (result < 0)
+        return;
+    fuzz_check(result == 0 ? oauth_token_valid(token.access) : !token.access && token.refresh);
     fuzz_check(!token.refresh || oauth_token_valid(token.refresh));
     fuzz_check(!token.has_lifetime || token.lifetime <= (msec_t)366 * 24 * 3600 * 1000);
     oauth_token_release(&token);

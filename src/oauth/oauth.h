@@ -61,14 +61,16 @@ enum oauth_refusal {
 };
 
 struct oauth_token {
-    char *access;
+    char *access;  /* NULL: none that can be used */
     char *refresh; /* NULL: none was given; the old one stays good */
     bool has_lifetime;
     msec_t lifetime; /* of the access token */
 };
 
 /* Reads the reply of a token endpoint. `client` and `used` (the refresh token or device code that
- * was sent) are struck from what it says. Returns 0 and the token; or -1 and what it means. */
+ * was sent) are struck from what it says. Returns 0 and the token; or -1 and what it means; or, as
+ * the refresh token that was sent may be void, 1 and a token without access, and what that means.
+ */
 int oauth_token_read(const struct oauth_reply *reply, const struct oauth_client *client,
                      const char *used, struct oauth_token *ret_token,
                      enum oauth_refusal *ret_refusal, struct err *err);

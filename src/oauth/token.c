@@ -71,10 +71,13 @@ int oauth_token_read(const struct oauth_reply *reply, const struct oauth_client 
     };
     token.has_lifetime = oauth_reply_seconds(object, "expires_in", &token.lifetime);
     int result = token_check(object, &token, err);
-    if (result == 0)
+    if (result < 0) {
+        mem_free_secret(token.access);
+        token = (struct oauth_token){.refresh = token.refresh};
+        result = token.refresh ? 1 : -1;
+    }
+    if (result >= 0)
         *ret_token = token;
-    else
-        oauth_token_release(&token);
     json_decref(object);
     return result;
 }

@@ -65,7 +65,9 @@ static struct oauth_reply authorize_reply(const struct net_http_reply *reply)
 /* --- the second half: the endpoint is asked until the person has decided ------------------------
  */
 
-static void authorize_store(struct authorize *authorize, const struct oauth_token *token)
+/* `why`: what is wrong with the access token beside it; NULL: nothing. */
+static void authorize_store(struct authorize *authorize, const struct oauth_token *token,
+                            const struct err *why)
 {
     struct err err;
     if (!token->refresh) {
@@ -79,7 +81,7 @@ static void authorize_store(struct authorize *authorize, const struct oauth_toke
         printf("Authorized. The refresh token is kept in %s,\n"
                "where the collector looks for it at its next login.\n",
                authorize->file);
-        authorize_end(authorize, NULL);
+        authorize_end(authorize, why);
     }
 }
 
@@ -109,8 +111,8 @@ static void authorize_answered(void *ctx, const struct net_http_reply *reply, co
     } else {
         err = *why;
     }
-    if (result == 0)
-        authorize_store(authorize, &token);
+    if (result >= 0)
+        authorize_store(authorize, &token, result ? &err : NULL);
     else if (err.action == ERR_GIVE_UP)
         authorize_end(authorize, &err);
     else /* RFC 8628 section 3.5: less often also when it cannot be reached */

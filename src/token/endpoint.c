@@ -33,7 +33,7 @@ struct token_endpoint {
     char *used;                 /* the refresh token that was sent */
     char *unsaved;              /* newer than what is stored; NULL: none */
     bool again;                 /* asked once more in this round */
-    struct err refused;         /* why */
+    struct err refused;         /* why; or why `token` is without access */
     struct oauth_token token;   /* WRITING: what waits for that */
 };
 
@@ -69,7 +69,10 @@ static void endpoint_give(struct token_endpoint *source)
     struct oauth_token token = source->token;
     source->token = (struct oauth_token){0};
     source->again = false;
-    token_keeper_got(source->keeper, token.access, token.has_lifetime ? &token.lifetime : NULL);
+    if (token.access)
+        token_keeper_got(source->keeper, token.access, token.has_lifetime ? &token.lifetime : NULL);
+    else
+        endpoint_fail(source, &source->refused);
     oauth_token_release(&token);
 }
 
@@ -138,7 +141,9 @@ static void endpoint_replied(void *ctx, const struct net_http_reply *reply, cons
     }
     err_prefix(&err, "%s", source->host);
     source->refused = err;
-    if (refusal != OAUTH_NO_GRANT || err.action != ERR_GIVE_UP)
+    if (result > 0)
+        endpoint_granted(source);
+    else if (refusal != OAUTH_NO_GRANT || err.action != ERR_GIVE_UP)
         endpoint_fail(source, &err);
     else if (source->has_file && !source->again) {
         source->again = true;

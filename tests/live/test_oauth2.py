@@ -282,6 +282,17 @@ def test_authorize(tmp_path, dovecot, trap, endpoint, collected):
     assert collected([entry]).code == 0
 
 
+def test_authorize_without_access(tmp_path, dovecot, trap, endpoint, collected):
+    """The refresh token is what it is about."""
+    entry = account(dovecot, endpoint, trap, oauth2={"device_url": endpoint.url + "/device",
+                                               "refresh_token_file": "token"})
+    refresh = endpoint.authorize(trap)
+    endpoint.device_answers = [json_answer(200, token_type="Bearer", refresh_token=refresh)]
+    result = collected([entry], "--authorize", trap)
+    assert result.code == 1 and "has no access_token that could be used" in result.err, result
+    assert collected([entry]).code == 0
+
+
 @pytest.mark.parametrize("error, words", [
     ("access_denied", "access was denied"), ("expired_token", "the code has expired")])
 def test_authorize_refused(tmp_path, dovecot, trap, endpoint, collected, error, words):

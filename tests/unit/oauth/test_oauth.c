@@ -110,6 +110,37 @@ static void test_granted(void **state)
     }
 }
 
+/* A refresh token counts even where the access token beside it is of no use: the one that was sent
+ * may be void. */
+static void test_granted_refresh_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *words;
+        enum err_action action;
+    } cases[] = {
+        {"{\"access_token\":\"a\",\"token_type\":\"mac\",\"refresh_token\":\"rt2\"}",
+         "its token is not of the type \"Bearer\"", ERR_GIVE_UP},
+        {"{\"access_token\":\"a b\",\"refresh_token\":\"rt2\"}",
+         "its reply has no access_token that could be used", ERR_RETRY_LATER},
+        {"{\"refresh_token\":\"rt2\"}", "its reply has no access_token that could be used",
+         ERR_RETRY_LATER},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct oauth_reply reply = test_reply(200, NULL, cases[i].body);
+        struct oauth_token token;
+        enum oauth_refusal refusal;
+        struct err err = {0};
+        assert_int_equal(oauth_token_read(&reply, &test_client, "rt", &token, &refusal, &err), 1);
+        assert_null(token.access);
+        assert_string_equal(token.refresh, "rt2");
+        assert_string_equal(err.text, cases[i].words);
+        assert_int_equal(err.action, cases[i].action);
+        oauth_token_release(&token);
+        free((void *)(uintptr_t)reply.body);
+    }
+}
+
 static const struct test_refused {
     unsigned status;
     const char *type, *body;
@@ -210,6 +241,8 @@ static const struct test_refused {
      "its token is not of the type \"Bearer\""},
     {200, NULL, "{\"access_token\":\"a\",\"token_type\":1}", OAUTH_FAILED, ERR_GIVE_UP,
      "its token is not of the type \"Bearer\""},
+    {200, NULL, "{\"access_token\":\"a\",\"token_type\":\"mac\",\"refresh_token\":\"r t\"}",
+     OAUTH_FAILED, ERR_GIVE_UP, "its token is not of the type \"Bearer\""},
     {200, NULL, "{\"error\":{\"code\":1}}", OAUTH_FAILED, ERR_RETRY_LATER,
      "its reply has no access_token that could be used"},
 };
@@ -350,10 +383,11 @@ static void test_device_pauses(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),  cmocka_unit_test(test_requests_do_not_grow),
-        cmocka_unit_test(test_granted),   cmocka_unit_test(test_all_refused),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_device),
-        cmocka_unit_test(test_no_device), cmocka_unit_test(test_device_pauses),
+        cmocka_unit_test(test_requests),      cmocka_unit_test(test_requests_do_not_grow),
+        cmocka_unit_test(test_granted),       cmocka_unit_test(test_granted_refresh_alone),
+        cmocka_unit_test(test_all_refused),   cmocka_unit_test(test_long),
+        cmocka_unit_test(test_device),        cmocka_unit_test(test_no_device),
+        cmocka_unit_test(test_device_pauses),
     };
     oauth_setup();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -301,6 +301,41 @@ static void test_rotated_and_no_place(void **state)
     assert_int_equal(provider.cancelled, 1);
 }
 
+/* The access token cannot be used, the refresh token beside it can: the old one may be void. */
+static void test_rotated_beside_no_access(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *words;
+        enum err_action action;
+    } cases[] = {
+        {"{\"access_token\":\"one\",\"token_type\":\"mac\"" ROTATED("second") "}",
+         "login.example: its token is not of the type \"Bearer\"", ERR_GIVE_UP},
+        {"{\"token_type\":\"Bearer\"" ROTATED("second") "}",
+         "login.example: its reply has no access_token that could be used", ERR_RETRY_LATER},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage stage;
+        stage_init(&stage, true, false);
+        stage_ask(&stage, "first");
+        stage_say(200, cases[i].body);
+        assert_int_equal(stage.answers, 0); /* not before the new one is stored */
+        driven_settle(stage.loop, NULL, NULL);
+        assert_int_equal(stage.answers, 1);
+        assert_null(stage.token);
+        assert_string_equal(stage.err.text, cases[i].words);
+        assert_int_equal(stage.err.action, cases[i].action);
+        stage_check_file(&stage, "second");
+
+        driven_pass(stage.loop, 60 * MINUTE);
+        stage_ask(&stage, "second");
+        stage_reply(&stage, 200, GRANT("two", ""));
+        assert_string_equal(stage.token->text, "two");
+        assert_int_equal(troubles, 0);
+        stage_release(&stage);
+    }
+}
+
 /* What the provider says is told in its words, escaped, with what to do. */
 static void test_refused(void **state)
 {
@@ -399,10 +434,15 @@ static void test_end_while_it_is_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rotated),           cmocka_unit_test(test_rotated_and_not_to_be_kept),
-        cmocka_unit_test(test_mended_by_hand),    cmocka_unit_test(test_rotated_and_no_place),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_rotated_by_another),
-        cmocka_unit_test(test_removed_meanwhile), cmocka_unit_test(test_end_while_it_is_written),
+        cmocka_unit_test(test_rotated),
+        cmocka_unit_test(test_rotated_and_not_to_be_kept),
+        cmocka_unit_test(test_mended_by_hand),
+        cmocka_unit_test(test_rotated_and_no_place),
+        cmocka_unit_test(test_rotated_beside_no_access),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_rotated_by_another),
+        cmocka_unit_test(test_removed_meanwhile),
+        cmocka_unit_test(test_end_while_it_is_written),
     };
     return cmocka_run_group_tests_name("token / endpoint", tests, NULL, NULL);
 }
