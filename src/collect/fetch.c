@@ -348,7 +348,9 @@ static void fetch_hold_refused(struct fetch *fetch, uint32_t uid, const char *wh
         folder_hold(fetch->folder, uid, NULL, NULL, why);
 }
 
-/* A body did not come although it was asked for. Among others: it is asked for again, alone. */
+/* A body did not come although it was asked for. Among others: it is asked for again, alone. So is,
+ * once more, a mail of which something came: it may be that its flags were told unasked (RFC 9051
+ * section 7.5.2), as when somebody is about to expunge it. */
 static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
                                const struct imap_event *event)
 {
@@ -356,9 +358,12 @@ static void fetch_missing_body(struct fetch *fetch, struct work_item *item,
     uint32_t uid = item->uid;
     bool answered = item->answered;
     bool limited = event->code == IMAP_CODE_MESSAGELIMIT;
-    if (!item->alone) {
+    bool once_more =
+        item->alone && answered && !item->twice && event->status == IMAP_OK && !limited;
+    if (!item->alone || once_more) {
         item->state = WORK_SIZED;
         item->command = 0;
+        item->twice = once_more;
         item->alone = !limited || item->limited;
         item->limited = limited;
         return;

@@ -28,6 +28,7 @@ struct work_item {
     bool unasked;         /* its size and flags were not asked for beforehand */
     bool foreign_deleted; /* carried \Deleted when we came */
     bool alone;           /* is asked for in a command of its own: failed among others */
+    bool twice;           /* likewise once more */
     bool limited;         /* the server's limit of messages (RFC 9738) left it out once */
     bool answered;        /* a FETCH with its UID came, without a body */
 };

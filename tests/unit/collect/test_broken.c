@@ -100,12 +100,46 @@ static void test_left_out(void **state)
     stage_release(&stage);
 }
 
+static void expunge_first(struct trap_conn *conn)
+{
+    trap_expunge(conn->trap, "INBOX", 1);
+}
+
+/* Somebody else flags a mail and expunges it while it is asked for: of the flags the server tells,
+ * which is no answer. There is nothing to be held. */
+static void test_flags_of_what_goes(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_trap(&stage, "trap");
+    stage.settings.continuous = true;
+    trap_fault(trap,
+               (struct trap_fault){
+                   .on = "BODY.PEEK", .act = TRAP_ANSWER, .times = 1, .text = "$ OK done\r\n"});
+    trap_fault(trap,
+               (struct trap_fault){.on = "BODY.PEEK",
+                                   .act = TRAP_ANSWER,
+                                   .times = 1,
+                                   .call = expunge_first,
+                                   .text = "* 1 FETCH (UID 1 FLAGS (\\Deleted))\r\n$ OK done\r\n"});
+    trap_deliver(trap, "INBOX", "gone");
+    stage_mail(&stage, trap, 1, 0);
+    stage_start(&stage);
+    stage_pass(&stage, HOUR);
+    stage_assert_mailed(&stage);
+    assert_int_equal(collector_report(stage.collector, 0)->held, 0);
+    assert_int_equal(stage_logged(&stage, "warning"), 0);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_flags_of_what_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
