@@ -31,6 +31,9 @@ void folder_name_init(struct folder_name *name, const char *configured)
 
 void folder_name_release(struct folder_name *name)
 {
+    for (unsigned i = 0; i < name->had_count; i++)
+        free(name->had[i]);
+    free(name->had);
     free(name->name);
     free(name->mailbox);
     *name = (struct folder_name){0};
@@ -56,11 +59,38 @@ bool folder_name_resolved(const struct folder_name *name)
     return name->mailbox;
 }
 
+static bool folder_name_had(const struct folder_name *name, const char *text)
+{
+    for (unsigned i = 0; i < name->had_count; i++)
+        if (!strcmp(name->had[i], text))
+            return true;
+    return false;
+}
+
+bool folder_name_take(struct folder_name *name, struct folder_name *listed)
+{
+    if (!name->special || !folder_name_resolved(listed))
+        return false;
+    if (!folder_name_had(name, listed->name)) {
+        bool first = !name->exhausted;
+        name->exhausted = name->had_count == FOLDER_NAMES_MOST;
+        if (name->exhausted)
+            return first;
+        name->had = mem_realloc_array(name->had, name->had_count + 1, sizeof *name->had);
+        name->had[name->had_count++] = mem_strdup(listed->name);
+    }
+    folder_name_reset(name);
+    name->name = listed->name;
+    name->mailbox = listed->mailbox;
+    listed->name = listed->mailbox = NULL;
+    return false;
+}
+
 void folder_name_reset(struct folder_name *name)
 {
     if (!name->special)
         return;
-    unsigned special = name->special;
-    folder_name_release(name);
-    name->special = special;
+    free(name->name);
+    free(name->mailbox);
+    name->name = name->mailbox = NULL;
 }

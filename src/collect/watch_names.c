@@ -56,22 +56,24 @@ void watch_list_data(struct watch *watch, const struct imap_response *response)
 
 /* A special use that LIST does not show keeps the name it had: if that is gone, opening it says so.
  */
-static void watch_take_name(struct folder_name *name, struct folder_name *listed)
+static void watch_take_name(const struct watch *watch, const char *configured,
+                            struct folder_name *name, struct folder_name *listed)
 {
-    if (!listed->special || !folder_name_resolved(listed))
-        return;
-    struct folder_name old = *name;
-    *name = *listed;
-    *listed = old;
+    if (folder_name_take(name, listed))
+        log_warning(&watch->mailbox->scope,
+                    "the server has marked %d folders as %s, one after the other: no other is "
+                    "looked at until a restart; give the folder by its name",
+                    FOLDER_NAMES_MOST, configured);
 }
 
 static void watch_take_list(struct watch *watch)
 {
     struct mailbox *mailbox = watch->mailbox;
-    size_t count = mailbox->account->folder_count;
+    const struct collect_account *account = mailbox->account;
+    size_t count = account->folder_count;
     for (size_t i = 0; i < count; i++)
-        watch_take_name(&mailbox->folders[i].called, &watch->listed[i]);
-    watch_take_name(&mailbox->target, &watch->listed[count]);
+        watch_take_name(watch, account->folders[i], &mailbox->folders[i].called, &watch->listed[i]);
+    watch_take_name(watch, account->after_name, &mailbox->target, &watch->listed[count]);
     watch_drop_list(watch);
 }
 

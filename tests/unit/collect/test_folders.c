@@ -350,6 +350,45 @@ static void test_moved_to_itself(void **state)
     }
 }
 
+/* A special use has another name at each connection: the first few are other folders, as where one
+ * is renamed, and what they hold is taken. Each is kept in mind, so that there must be an end. */
+static void test_names_without_an_end(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"INBOX", "\\Junk", NULL};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_folders(&stage, idle_caps, folders);
+    char name[20] = "Junk-0";
+    trap_add_box(trap, name, "\\Junk");
+    stage_start(&stage);
+    stage_pass(&stage, 2 * MINUTE);
+    for (int i = 1; i < 40; i++) {
+        if (i < 6)
+            stage_expect_mail(&stage, trap, name, POLL);
+        trap_remove_box(trap, name);
+        snprintf(name, sizeof name, "Junk-%d", i);
+        trap_add_box(trap, name, "\\Junk");
+        trap_cut_off(trap, false);
+        stage_pass(&stage, 2 * MINUTE);
+    }
+    unsigned selected = 0;
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "\"Junk-%d\"", i);
+        selected += trap_count(trap, name) > 0;
+    }
+    assert_int_equal(selected, 8);
+    assert_int_equal(stage_logged(&stage, "8 folders as \\Junk, one after the other"), 1);
+    /* One of them is there again, and so is what else there is. */
+    trap_remove_box(trap, "Junk-39");
+    trap_add_box(trap, "Junk-2", "\\Junk");
+    stage_expect_mail(&stage, trap, "Junk-2", 25 * MINUTE);
+    stage_expect_mail(&stage, trap, "INBOX", POLL);
+    stage_pass(&stage, HOUR);
+    stage_assert_mailed(&stage);
+    stage_release(&stage);
+}
+
 /* The connection ends in the middle of a sweep: the folders that were still to be looked at are by
  * the next one. */
 static void test_a_sweep_goes_on(void **state)
@@ -420,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_notify_while_leaving),
         cmocka_unit_test(test_target_vanishes),
         cmocka_unit_test(test_moved_to_itself),
+        cmocka_unit_test(test_names_without_an_end),
         cmocka_unit_test(test_a_sweep_goes_on),
         cmocka_unit_test(test_a_folder_that_ends_connections),
     };

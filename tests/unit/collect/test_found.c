@@ -142,6 +142,41 @@ static void test_names(void **state)
     folder_name_release(&name);
 }
 
+/* Gives a special use this name; returns whether that is said to be one too many. */
+static bool take(struct folder_name *name, const char *mailbox)
+{
+    struct folder_name listed;
+    struct imap_response offer = list(mailbox, IMAP_ATTR_JUNK);
+    folder_name_init(&listed, "\\Junk");
+    folder_name_offer(&listed, &offer);
+    bool many = folder_name_take(name, &listed);
+    folder_name_release(&listed);
+    return many;
+}
+
+static void test_too_many_names(void **state)
+{
+    (void)state;
+    static const char *const mailboxes[FOLDER_NAMES_MOST] = {"a", "b", "c", "d",
+                                                             "e", "f", "g", "h"};
+    struct folder_name name;
+    folder_name_init(&name, "\\Junk");
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < FOLDER_NAMES_MOST; i++) {
+            assert_false(take(&name, mailboxes[i]));
+            assert_string_equal(name.name, mailboxes[i]);
+        }
+    assert_true(take(&name, "i"));
+    assert_false(take(&name, "j"));
+    assert_string_equal(name.name, "h");
+    folder_name_reset(&name);
+    assert_false(take(&name, "i"));
+    assert_false(folder_name_resolved(&name));
+    assert_false(take(&name, "a"));
+    assert_string_equal(name.mailbox, "a");
+    folder_name_release(&name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_descending_is_cheap),
         cmocka_unit_test(test_is_bounded),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_too_many_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
