@@ -16,7 +16,8 @@
 #include "programs/service.h"
 
 enum {
-    LIVE_TAKING = 20,             /* ms between two looks whether nobody needs what was before */
+    LIVE_TAKING = 20,             /* ms between two looks whether what was before is needed … */
+    LIVE_TAKING_PATIENCE = 20000, /* … and how long a reload waits for that */
     LIVE_STARTING = 50,           /* ms between two looks whether the broker is there … */
     LIVE_BROKER_PATIENCE = 5000,  /* … until it is known to be away */
     LIVE_STATUS_INTERVAL = 30000, /* it takes a look at every mailbox */
@@ -43,6 +44,8 @@ struct live {
     msec_t summed;            /* when the last summary was */
     struct report_sum before; /* as of then */
     bool takes;               /* the clerk has not been told yet that a configuration is in use */
+    bool asked;               /* for a reload, which waits for that … */
+    msec_t asked_until;       /* … at most until then */
     bool ready;
     bool on_terminal;
 };
@@ -116,22 +119,27 @@ static void live_log_changes(const struct changes *changes, bool feed)
         feed ? "another" : "the same");
 }
 
-static void live_tell_taken(struct live *live)
+/* A token that is being got for an account that is gone has its place with what was before, and
+ * needs it until it is kept: the clerk has room for that and for what is loaded last. */
+static bool live_needs_before(const struct live *live)
 {
-    if (live->takes)
-        clerk_taken(live->clerk);
-    live->takes = false;
-    net_timer_stop(live->taking);
+    return live->takes && tokens_busy(live->tokens) &&
+           !(live->asked && net_loop_now(live->loop) >= live->asked_until);
 }
 
-/* A token that is being got for an account that is gone has its place with what was before. */
+/* Once nobody needs what was before, the clerk is told, and loads what it is asked for. */
 static void live_take(void *ctx)
 {
     struct live *live = ctx;
-    if (tokens_busy(live->tokens))
+    if (live_needs_before(live)) {
         net_timer_start(live->taking, LIVE_TAKING);
-    else
-        live_tell_taken(live);
+        return;
+    }
+    if (live->takes)
+        clerk_taken(live->clerk);
+    if (live->asked)
+        reload_request(live->reload);
+    live->takes = live->asked = false;
 }
 
 /* All of it, or nothing and why. */
@@ -196,8 +204,10 @@ static void live_hup(void *ctx)
     }
     log_info(NULL, "reloading the configuration");
     service_reloading(live->service);
-    live_tell_taken(live);
-    reload_request(live->reload);
+    if (!live->asked)
+        live->asked_until = net_loop_now(live->loop) + LIVE_TAKING_PATIENCE;
+    live->asked = true;
+    live_take(live);
 }
 
 struct live *live_new(struct net_loop *loop, const struct collector_options *options,
@@ -235,6 +245,7 @@ void live_stopping(struct live *live)
     service_stopping(live->service);
     reload_free(live->reload);
     live->reload = NULL;
+    live->asked = false;
 }
 
 void live_free(struct live *live)

@@ -223,15 +223,56 @@ def test_a_token_that_comes_at_the_end_is_kept(asked, silent_endpoint):
     assert list(silent_endpoint.refresh) == [kept.read_text().strip()]
 
 
+def keeps(endpoint, kept, run):
+    """The token that came is kept."""
+    until = time.monotonic() + 30
+    while list(endpoint.refresh) != [kept.read_text().strip()]:
+        assert time.monotonic() < until, run.lines
+        time.sleep(0.02)
+
+
 def test_a_token_that_comes_for_nobody_is_kept(asked, silent_endpoint, imap):
     """Its mailbox is not in the configuration any more."""
     run, kept = asked
     run.reload(mailboxes=[imap(name="other").mailbox()])
     silent_endpoint.open.set()
-    until = time.monotonic() + 30
-    while list(silent_endpoint.refresh) != [kept.read_text().strip()]:
-        assert time.monotonic() < until, run.lines
-        time.sleep(0.02)
+    keeps(silent_endpoint, kept, run)
+    assert run.stop().code == 0, run
+
+
+@pytest.fixture(params=["good", "broken", "cannot be applied"])
+def next_mailboxes(request, imap, tmp_path):
+    """What is in the file at the second reload, and whether it comes into use."""
+    box = imap(name="next").mailbox()
+    (tmp_path / "ca.pem").write_text("no certificate")
+    return {"good": ([box], True), "broken": ("no: list", False),
+            "cannot be applied": ([{**box, "tls": "implicit", "tls_ca": str(tmp_path / "ca.pem")}],
+                                  False)}[request.param]
+
+
+def test_a_token_that_comes_after_two_reloads_is_kept(asked, silent_endpoint, imap, next_mailboxes):
+    """Its mailbox went with the first; the second one waits for it."""
+    run, kept = asked
+    mailboxes, good = next_mailboxes
+    run.reload(mailboxes=[imap(name="other").mailbox()])
+    run.configure(mailboxes=mailboxes)
+    run.kill(signal.SIGHUP)
+    run.wait_for_log("reloading the configuration", 2)
+    silent_endpoint.open.set()
+    run.wait_for_log(run.RELOADED, 2)
+    keeps(silent_endpoint, kept, run)
+    assert len(run.logged("configuration is reloaded")) == 1 + good, run
+    assert not run.logged("cannot be kept"), run
+    assert run.stop().code == 0, run
+
+
+def test_a_token_that_comes_after_a_reload_in_vain_is_kept(asked, silent_endpoint, next_mailboxes):
+    """Its mailbox stays, as nothing comes of the reload, or goes."""
+    run, kept = asked
+    mailboxes, _ = next_mailboxes
+    run.reload(mailboxes=mailboxes)
+    silent_endpoint.open.set()
+    keeps(silent_endpoint, kept, run)
     assert run.stop().code == 0, run
 
 
