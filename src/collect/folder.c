@@ -186,6 +186,7 @@ static void folder_void(struct folder *folder, uint32_t uidvalidity)
     folder->last_known = 0;
     folder->settled_digest = 0;
     imap_uidset_release(&folder->sent_again);
+    marks_void(&folder->marks);
 }
 
 void folder_open(struct folder *folder, struct imap_session *session, const char *name,
@@ -421,7 +422,7 @@ static void folder_selected(struct folder *folder, const struct imap_event *even
  * that saves reading all that is on record about them. */
 static bool folder_is_unchanged(struct folder *folder)
 {
-    if (folder_is_partial(folder))
+    if (folder_is_partial(folder) || marks_doubt(&folder->marks))
         return false;
     folder->digest = folder_digest(folder);
     return folder->digest == folder->settled_digest;

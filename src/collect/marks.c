@@ -51,6 +51,9 @@ void marks_attach(struct marks *marks, struct imap_session *session, const char 
     marks->refused = false;
     free(marks->target);
     marks->target = mem_strdup(target);
+    if (marks->removed)
+        marks->doubted = marks->removed;
+    marks->removed = 0;
 }
 
 void marks_detach(struct marks *marks)
@@ -65,6 +68,26 @@ void marks_detach(struct marks *marks)
     imap_uidset_clear(&marks->active);
     imap_uidset_clear(&marks->flagged);
     found_release(&marks->deleted);
+}
+
+void marks_void(struct marks *marks)
+{
+    marks->removed = marks->doubted = 0;
+}
+
+bool marks_doubt(const struct marks *marks)
+{
+    return marks->doubted;
+}
+
+void marks_found_present(struct marks *marks, const struct imap_uidset *present)
+{
+    if (marks->doubted && imap_uidset_contains(present, marks->doubted)) {
+        folder_warn(marks->folder, "delivered mail is still there, though the server answered OK "
+                                   "when it was to be removed: it is not sent again");
+        marks->kept_told = true;
+    }
+    marks->doubted = 0;
 }
 
 bool marks_writes(const struct marks *marks)
@@ -238,12 +261,16 @@ void marks_heard_expunge(struct marks *marks)
 /* Servers tell of each mail that is gone (RFC 9051 section 7.5.1). Some say OK and leave it, as
  * where the account has no right to delete; forgotten, it would be sent again each time that it is
  * found. So it stays on record, under `note` (NULL: as it is), until a look shows that it is not
- * there. */
+ * there; that it is there is told once. */
 static void marks_record_gone(struct marks *marks, struct imap_uidset *set, const char *note)
 {
-    if (marks->gone >= imap_uidset_size(set))
+    if (marks->gone >= imap_uidset_size(set)) {
         marks_record(marks, set, STATE_FORGET, NULL);
-    else if (note)
+        return;
+    }
+    if (!marks->kept_told)
+        marks->removed = set->ranges[0].first;
+    if (note)
         marks_record(marks, set, STATE_SET_NOTE, note);
 }
 

@@ -52,7 +52,10 @@ struct marks {
     struct imap_uidset active;  /* of the step on its way */
     struct imap_uidset flagged; /* \Deleted by us, waiting for a plain EXPUNGE */
     struct found deleted;       /* what the server says is \Deleted */
-    struct err *err;            /* the first refusal; nothing more is marked after it */
+    uint32_t removed; /* a mail whose removal was answered OK, and that nobody said is gone … */
+    uint32_t doubted; /* … and one of an earlier opening, if it is still found; 0: none */
+    bool kept_told;   /* that such a mail is still there */
+    struct err *err;  /* the first refusal; nothing more is marked after it */
     bool refused;
 };
 
@@ -62,6 +65,12 @@ void marks_release(struct marks *marks);
 void marks_attach(struct marks *marks, struct imap_session *session, const char *target);
 /* The connection is gone; so is what was due, which the state remembers. */
 void marks_detach(struct marks *marks);
+/* UIDs mean nothing any more. */
+void marks_void(struct marks *marks);
+/* Would a whole look show whether the server removes what it says it does? */
+bool marks_doubt(const struct marks *marks);
+/* These are the mails that this opening found. */
+void marks_found_present(struct marks *marks, const struct imap_uidset *present);
 
 /* Nothing is due for now: keeps no memory for it. */
 void marks_rest(struct marks *marks);

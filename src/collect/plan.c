@@ -97,6 +97,7 @@ uint64_t plan_work(struct folder *folder, uint64_t below, uint64_t *ret_below)
 
 void plan_forget_absent(struct folder *folder, const struct imap_uidset *present)
 {
+    marks_found_present(&folder->marks, present);
     for (size_t i = 0; i < folder->known.count; i++) {
         uint32_t uid = folder->known.mails[i].uid;
         if (imap_uidset_contains(present, uid))

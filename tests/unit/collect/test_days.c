@@ -525,6 +525,117 @@ static void test_moves_that_are_none(void **state)
     }
 }
 
+static void expunge_all(struct trap_conn *conn)
+{
+    while (trap_box(conn->trap, "INBOX")->count)
+        trap_expunge(conn->trap, "INBOX", trap_box(conn->trap, "INBOX")->letters[0].uid);
+}
+
+static const char kept_words[] = "is still there, though the server answered OK";
+
+/* What a server says it deleted or moved, and keeps, is told of once; where it did it, never, be it
+ * interrupted or silent about it. */
+static void test_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        struct day day;
+        unsigned told;
+    } cases[] = {
+        {{.name = "UID EXPUNGE",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "UID EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}},
+         1},
+        {{.name = "EXPUNGE",
+          .caps = "IDLE",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}},
+         1},
+        {{.name = "MOVE",
+          .after = COLLECT_AFTER_MOVE,
+          .fault = {.on = "UID MOVE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}},
+         1},
+        {{.name = "copied, and UID EXPUNGE",
+          .caps = "IDLE UIDPLUS",
+          .after = COLLECT_AFTER_MOVE,
+          .fault = {.on = "UID EXPUNGE", .act = TRAP_ANSWER, .text = "$ OK done\r\n"}},
+         1},
+        {{.name = "deleted", .after = COLLECT_AFTER_DELETE}, 0},
+        {{.name = "deleted without a word",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "UID EXPUNGE",
+                    .act = TRAP_ANSWER,
+                    .text = "$ OK done\r\n",
+                    .call = expunge_all}},
+         0},
+        {{.name = "numbered anew instead",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "UID EXPUNGE",
+                    .act = TRAP_ANSWER,
+                    .text = "$ OK done\r\n",
+                    .times = 1,
+                    .call = renumber}},
+         0},
+        {{.name = "refused",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "UID EXPUNGE", .act = TRAP_ANSWER, .text = "$ NO never\r\n"}},
+         0},
+        {{.name = "the connection ends",
+          .after = COLLECT_AFTER_DELETE,
+          .fault = {.on = "UID EXPUNGE", .act = TRAP_CLOSE, .times = 3}},
+         0},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int all = 0; all < 2; all++) {
+            begin(&cases[i].day);
+            stage.settings.fetch_all = all;
+            stage_start(&stage);
+            stage_pass(&stage, 5 * HOUR);
+            for (size_t body = 0; body < COUNT(bodies); body++)
+                if (fake_sink_taken(&stage.sink, bodies[body]) != 1)
+                    stage_fail(&stage, "lost, or doubled");
+            if (stage_logged(&stage, kept_words) != cases[i].told)
+                stage_fail(&stage, "told too often, or not");
+            stage_release(&stage);
+        }
+}
+
+static bool interrupted;
+
+static void interrupt(struct trap_conn *conn)
+{
+    (void)conn;
+    interrupted = true;
+}
+
+static bool is_interrupted(struct stage *of)
+{
+    (void)of;
+    return interrupted;
+}
+
+/* A run is killed in the midst of a deletion, and the next one finishes it. */
+static void test_killed_and_not_kept(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"STORE", "UID EXPUNGE"};
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        struct day day = {
+            .name = "killed",
+            .after = COLLECT_AFTER_DELETE,
+            .fault = {.on = commands[i], .act = TRAP_SILENCE, .times = 1, .call = interrupt}};
+        interrupted = false;
+        begin(&day);
+        stage_start(&stage);
+        stage_await(&stage, MINUTE, is_interrupted);
+        stage_start(&stage);
+        stage_pass(&stage, HOUR);
+        check(&day, ALL, ALL);
+        assert_int_equal(stage_logged(&stage, kept_words), 0);
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +646,8 @@ int main(void)
         cmocka_unit_test(test_shifts),
         cmocka_unit_test(test_filled_by_and_by),
         cmocka_unit_test(test_moves_that_are_none),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_killed_and_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
