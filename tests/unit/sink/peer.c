@@ -432,6 +432,13 @@ void peer_go_on(struct peer *peer)
     }
 }
 
+void peer_say(struct peer *peer, const void *data, size_t len)
+{
+    for (struct peer_link *link = peer->links; link; link = link->next)
+        if (!link->hanging)
+            net_conn_write(link->conn, data, len);
+}
+
 void peer_say_error(struct peer *peer)
 {
     for (struct peer_link *link = peer->links; link; link = link->next)

@@ -100,6 +100,8 @@ void peer_start(struct peer *peer, struct net_loop *loop);
 /* All connections and the listener; a peer that is away. May be started again on its port. */
 void peer_stop(struct peer *peer, enum peer_answer how);
 void peer_drop_links(struct peer *peer, enum peer_answer how);
+/* So many bytes more to all connections. */
+void peer_say(struct peer *peer, const void *data, size_t len);
 /* To all connections, which then are closed. */
 void peer_say_error(struct peer *peer);
 /* The connection that was made last. */
