@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -25,10 +26,10 @@
 static const char calls_allowed[] =
     /* descriptors and files, as far as Landlock lets it. It knows nothing of modes, owners and
      * times: these only of files that could be opened. */
-    "access close dup dup2 dup3 faccessat faccessat2 fallocate fchmod "
+    "access close dup dup2 dup3 faccessat faccessat2 fallocate "
     "fchown fdatasync flock fstat fstat64 fstatat64 fstatfs fsync ftruncate "
     "ftruncate64 getcwd getdents64 lseek _llseek lstat lstat64 mkdir mkdirat newfstatat "
-    "open openat pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read "
+    "pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read "
     "readlink readlinkat readv rename renameat renameat2 stat stat64 statfs statx umask "
     "unlink unlinkat write writev "
     /* memory */
@@ -72,7 +73,6 @@ struct calls_rule {
 static const uint64_t calls_int = UINT32_MAX; /* the kernel looks at no more of an int */
 
 static const struct calls_rule calls_rules[] = {
-    {"socket", 0, UINT32_MAX, AF_UNIX}, /* sd_notify(3); the service that looks names up */
     {"ioctl", 1, UINT32_MAX, TCGETS},         {"ioctl", 1, UINT32_MAX, TIOCGWINSZ},
     {"ioctl", 1, UINT32_MAX, FIONBIO},        {"ioctl", 1, UINT32_MAX, FIONREAD},
     {"ioctl", 1, UINT32_MAX, SIOCOUTQ},       {"prctl", 0, UINT32_MAX, PR_SET_NAME},
@@ -81,18 +81,39 @@ static const struct calls_rule calls_rules[] = {
 #endif
 };
 
+enum {
+    CALLS_OTHERS = S_ISUID | S_ISGID, /* whoever runs such a file is its owner, without a fence */
+    CALLS_MAKES = O_CREAT | (O_TMPFILE & ~O_DIRECTORY),
+};
+
+/* Files are opened, or made with a mode that does not outlive the fences. */
+static const struct calls_rule calls_modes[] = {
+    {"open", 1, CALLS_MAKES, 0},    {"open", 2, CALLS_OTHERS, 0},   {"openat", 2, CALLS_MAKES, 0},
+    {"openat", 3, CALLS_OTHERS, 0}, {"fchmod", 1, CALLS_OTHERS, 0},
+};
+
 /* Locks and flags. What is not here would have descriptors signal other processes, among others. */
 static const int calls_fcntl[] = {
     F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_SETFL,
     F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
 };
 
-/* TCP and UDP: of other protocols a kernel has many, and loads them for whoever asks. */
-static const struct {
+/* TCP and UDP: of other protocols a kernel has many, and loads them for whoever asks. sd_notify(3)
+ * sends datagrams. */
+static const struct calls_socket {
+    uint64_t family;
     uint64_t type;
     uint64_t protocol;
 } calls_sockets[] = {
-    {SOCK_STREAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDP}};
+    {AF_INET, SOCK_STREAM, 0},  {AF_INET, SOCK_STREAM, IPPROTO_TCP},
+    {AF_INET, SOCK_DGRAM, 0},   {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
+    {AF_INET6, SOCK_STREAM, 0}, {AF_INET6, SOCK_STREAM, IPPROTO_TCP},
+    {AF_INET6, SOCK_DGRAM, 0},  {AF_INET6, SOCK_DGRAM, IPPROTO_UDP},
+    {AF_UNIX, SOCK_DGRAM, 0},
+};
+
+/* For who asks services, too. */
+static const struct calls_socket calls_services = {AF_UNIX, SOCK_STREAM, 0};
 
 /* No new code: nothing is to become executable. */
 static const struct calls_rule calls_code[] = {
@@ -146,14 +167,15 @@ static int calls_add_fcntl(scmp_filter_ctx filter, const char *name)
     return 0;
 }
 
-static int calls_add_sockets(scmp_filter_ctx filter, uint64_t family)
+static int calls_add_sockets(scmp_filter_ctx filter, const struct calls_socket *sockets,
+                             size_t count)
 {
     const uint64_t type_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-    for (size_t i = 0; i < sizeof calls_sockets / sizeof *calls_sockets; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct scmp_arg_cmp cmp[] = {
-            SCMP_CMP(0, SCMP_CMP_MASKED_EQ, calls_int, family),
-            SCMP_CMP(1, SCMP_CMP_MASKED_EQ, calls_int & ~type_flags, calls_sockets[i].type),
-            SCMP_CMP(2, SCMP_CMP_MASKED_EQ, calls_int, calls_sockets[i].protocol),
+            SCMP_CMP(0, SCMP_CMP_MASKED_EQ, calls_int, sockets[i].family),
+            SCMP_CMP(1, SCMP_CMP_MASKED_EQ, calls_int & ~type_flags, sockets[i].type),
+            SCMP_CMP(2, SCMP_CMP_MASKED_EQ, calls_int, sockets[i].protocol),
         };
         int result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, cmp);
         if (result)
@@ -172,23 +194,29 @@ static int calls_add_own(scmp_filter_ctx filter)
     return calls_add_rules(filter, own, sizeof own / sizeof *own);
 }
 
-static int calls_fill(scmp_filter_ctx filter, bool accepts)
+static int calls_fill(scmp_filter_ctx filter, const struct fence_settings *settings)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    /* A processor's other ways to call, for programs of 32 bits: not for this one. */
+    if (!result)
+        result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
     if (!result)
         result = calls_add_words(filter, calls_allowed);
-    if (!result && accepts)
+    if (!result && settings->serves)
         result = calls_add_words(filter, calls_accept);
     if (!result)
         result = calls_add_rules(filter, calls_rules, sizeof calls_rules / sizeof *calls_rules);
+    if (!result)
+        result = calls_add_rules(filter, calls_modes, sizeof calls_modes / sizeof *calls_modes);
     if (!result)
         result = calls_add_fcntl(filter, "fcntl");
     if (!result)
         result = calls_add_fcntl(filter, "fcntl64");
     if (!result)
-        result = calls_add_sockets(filter, AF_INET);
-    if (!result)
-        result = calls_add_sockets(filter, AF_INET6);
+        result =
+            calls_add_sockets(filter, calls_sockets, sizeof calls_sockets / sizeof *calls_sockets);
+    if (!result && settings->asks)
+        result = calls_add_sockets(filter, &calls_services, 1);
     if (!result)
         result = calls_add_rules(filter, calls_code, sizeof calls_code / sizeof *calls_code);
     if (!result)
@@ -199,14 +227,14 @@ static int calls_fill(scmp_filter_ctx filter, bool accepts)
     return result;
 }
 
-int fence_calls(bool accepts)
+int fence_calls(const struct fence_settings *settings)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter) {
         errno = ENOSYS;
         return -1;
     }
-    int result = calls_fill(filter, accepts);
+    int result = calls_fill(filter, settings);
     if (!result)
         result = seccomp_load(filter);
     seccomp_release(filter);

@@ -2,10 +2,9 @@
 #ifndef FENCE_CALLS_H
 #define FENCE_CALLS_H
 
-#include <stdbool.h>
+#include "fence/fence.h"
 
-/* All other calls fail with EPERM from now on, on all threads. `accepts`: connections that come to
- * sockets that listen already. Returns -1 with errno. */
-int fence_calls(bool accepts);
+/* All other calls fail with EPERM from now on, on all threads. Returns -1 with errno. */
+int fence_calls(const struct fence_settings *settings);
 
 #endif

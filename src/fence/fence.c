@@ -28,7 +28,7 @@ int fence_up_files(const struct fence_settings *settings, struct err *err)
 
 int fence_up_calls(const struct fence_settings *settings, struct err *err)
 {
-    if (fence_calls(settings->serves))
+    if (fence_calls(settings))
         return err_set(err, ERR_GIVE_UP,
                        "this kernel has no seccomp (%s): all system calls stay open to the process",
                        strerror(errno));

@@ -24,7 +24,8 @@ enum {
     FILES_ALL_3 = (1 << 15) - 1, /* 6.2: truncating */
     FILES_ALL_5 = (1 << 16) - 1, /* 6.10: ioctl() of devices; 6.7, in between: TCP */
     FILES_BIND_TCP = 1 << 0,
-    FILES_SCOPE_SIGNAL = 1 << 1, /* 6.12 */
+    FILES_SCOPE_ABSTRACT = 1 << 0, /* 6.12 */
+    FILES_SCOPE_SIGNAL = 1 << 1,   /* likewise */
     FILES_QUESTION_VERSION = 1 << 0,
     FILES_RULE_PATH = 1,
     FILES_READ = FILES_READ_FILE | FILES_READ_DIR,
@@ -51,6 +52,13 @@ static uint64_t files_known(int version)
            : version >= 3 ? FILES_ALL_3
            : version >= 2 ? FILES_ALL_2
                           : FILES_ALL_1;
+}
+
+static uint64_t files_scoped(int version, const struct fence_settings *settings)
+{
+    if (version < 6)
+        return 0;
+    return settings->abstract ? FILES_SCOPE_SIGNAL : FILES_SCOPE_SIGNAL | FILES_SCOPE_ABSTRACT;
 }
 
 /* What is not there needs no rule. */
@@ -95,7 +103,7 @@ int fence_files(const struct fence_settings *settings, int *ret_version)
     const struct files_ruleset attributes = {
         .files = known,
         .net = version >= 4 && !settings->serves ? FILES_BIND_TCP : 0,
-        .scoped = version >= 6 ? FILES_SCOPE_SIGNAL : 0,
+        .scoped = files_scoped(version, settings),
     };
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
     if (ruleset < 0)

@@ -1,6 +1,7 @@
 #include "programs/collector_fences.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/mem.h"
 #include "fence/fence.h"
 #include "net/tls.h"
+#include "programs/service.h"
 
 /* The directory that a path leads to, or NULL. The caller frees it. */
 static char *fences_directory(const char *path)
@@ -20,17 +22,40 @@ static char *fences_directory(const char *path)
     return real;
 }
 
-/* nsswitch.conf(5): "hosts: files mdns4_minimal [NOTFOUND=return] dns". One that is not there is
- * passed over, as the C library does. */
-static void fences_load_words(char *words)
+/* What nsswitch.conf(5) names for host names. */
+struct fences_lookups {
+    bool others; /* some ask services of this machine: mdns4_minimal, mymachines … */
+    bool resolve;
+    bool dns; /* where "resolve" cannot ask its service, this does, over UDP */
+};
+
+static bool fences_is(const char *word, size_t len, const char *name)
+{
+    return len == strlen(name) && !memcmp(word, name, len);
+}
+
+/* One that is not there is passed over, as the C library does. */
+static void fences_load(struct fences_lookups *lookups, const char *word, size_t len)
 {
     char name[64];
+    snprintf(name, sizeof name, "libnss_%.*s.so.2", (int)len, word);
+    if (!dlopen(name, RTLD_NOW))
+        return;
+    if (fences_is(word, len, "resolve"))
+        lookups->resolve = true;
+    else if (fences_is(word, len, "dns"))
+        lookups->dns = true;
+    else if (!fences_is(word, len, "files") && !fences_is(word, len, "myhostname"))
+        lookups->others = true;
+}
+
+/* "files mdns4_minimal [NOTFOUND=return] dns" */
+static void fences_load_words(struct fences_lookups *lookups, const char *words)
+{
     while (*words) {
         size_t len = strcspn(words, " \t[");
-        if (len) {
-            snprintf(name, sizeof name, "libnss_%.*s.so.2", (int)len, words);
-            dlopen(name, RTLD_NOW);
-        }
+        if (len)
+            fences_load(lookups, words, len);
         words += len;
         words += *words == '[' ? strcspn(words, "]") : 0;
         words += strspn(words, " \t]");
@@ -38,24 +63,26 @@ static void fences_load_words(char *words)
 }
 
 /* What the C library loads when the first name is looked up, which would be too late: behind the
- * fences no file becomes code. */
-static void fences_load_lookups(void)
+ * fences no file becomes code. Do they need to ask services of this machine? */
+static bool fences_load_lookups(void)
 {
+    struct fences_lookups lookups = {0};
     char line[1024];
     FILE *file = fopen("/etc/nsswitch.conf", "re");
     while (file && fgets(line, sizeof line, file)) {
-        char *start = line + strspn(line, " \t");
+        const char *start = line + strspn(line, " \t");
         line[strcspn(line, "#\n")] = '\0';
         if (!strncmp(start, "hosts:", 6))
-            fences_load_words(start + 6);
+            fences_load_words(&lookups, start + 6);
     }
     if (file)
         fclose(file);
+    return lookups.others || (lookups.resolve && !lookups.dns);
 }
 
 void collector_fences_up(const char *state)
 {
-    fences_load_lookups();
+    bool asks = fences_load_lookups();
     char *resolver = fences_directory("/etc/resolv.conf"); /* a link, often to somewhere in /run */
     char *writable = fences_directory(state);
     const char *const readable[] = {
@@ -76,8 +103,14 @@ void collector_fences_up(const char *state)
         .readable_count = sizeof readable / sizeof *readable,
         .writable = (const char *const *)&writable,
         .writable_count = writable ? 1 : 0,
+        .asks = asks,
+        .abstract = service_is_abstract(),
     };
     struct err err;
+    if (asks)
+        log_info(NULL,
+                 "names are looked up with services of this machine (hosts: in "
+                 "/etc/nsswitch.conf): all that listens on Unix sockets stays open to the process");
     if (fence_up(&settings, &err) < 0)
         log_warning(NULL, "%s", err.text);
     free(resolver);

@@ -1,7 +1,6 @@
 #include "programs/service.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,12 @@ struct service {
     char status[400];
     bool mute; /* it could not be told once, and that is said once */
 };
+
+bool service_is_abstract(void)
+{
+    const char *address = getenv("NOTIFY_SOCKET");
+    return address && *address == '@';
+}
 
 static void service_tell(struct service *service, const char *state)
 {

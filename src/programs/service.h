@@ -3,8 +3,13 @@
 #ifndef PROGRAMS_SERVICE_H
 #define PROGRAMS_SERVICE_H
 
+#include <stdbool.h>
+
 struct net_loop;
 struct service;
+
+/* Is it told over a Unix socket that is no file? What is fenced must be let. */
+bool service_is_abstract(void);
 
 /* The watchdog is fed from the loop from now on, twice as often as it asks for. */
 struct service *service_new(struct net_loop *loop);

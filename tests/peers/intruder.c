@@ -44,6 +44,7 @@ static void try_sockets(void)
 
     tell("bind", bind(fd, (const struct sockaddr *)&any, sizeof(any)));
     tell("listen", listen(fd, 1));
+    tell("service", socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     tell("netlink", socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
 }
 

@@ -12,7 +12,8 @@ from peers.process import BUILD, program
 # seccomp.
 FENCED = {"read": errno.EACCES, "write": errno.EACCES, "make": errno.EACCES, "empty": errno.EPERM,
           "remove": errno.EACCES, "bind": errno.EPERM, "listen": errno.EPERM,
-          "netlink": errno.EPERM, "signal": errno.EPERM, "trace": errno.EPERM, "run": errno.EPERM}
+          "service": errno.EPERM, "netlink": errno.EPERM, "signal": errno.EPERM,
+          "trace": errno.EPERM, "run": errno.EPERM}
 
 
 class Intruder:

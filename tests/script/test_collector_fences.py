@@ -87,6 +87,7 @@ def test_names_are_looked_up_with_what_nsswitch_names(imap, hpfeeds, live, tmp_p
     server = imap(spam(2))
     run = live(hpfeeds.feed(), [server.mailbox(host="probe.example")])
     server.wait_for_idle()
+    assert run.logged("all that listens on Unix sockets stays open"), run.lines
     run.stop()
     assert run.code == 0 and run.row("trap") == (2, 2, 0, "ok"), run
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fence/fence.h"
+#include "programs/service.h"
 
 /* Directories, each of its own. */
 struct fences_list {
@@ -80,6 +81,7 @@ void daemon_fences_files(const struct daemon_options *options)
         .writable = (const char *const *)writable.paths,
         .writable_count = writable.count,
         .serves = true,
+        .abstract = service_is_abstract(),
     };
     if (fence_up_files(&settings, &err))
         log_warning(NULL, "%s", err.text);

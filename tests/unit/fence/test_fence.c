@@ -19,6 +19,8 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -181,6 +183,91 @@ static int deed_flags(void)
     return error ? error : fence_result(fcntl(ends[0], F_DUPFD_CLOEXEC, 0));
 }
 
+/* Whoever ran it would be this user, without a fence. */
+static int deed_make_runner(void)
+{
+    return fence_result(open("writable/runner", O_WRONLY | O_CREAT | O_CLOEXEC, 04755));
+}
+
+static int deed_make_nameless_runner(void)
+{
+    return fence_result(open("writable", O_WRONLY | O_TMPFILE | O_CLOEXEC, 02755));
+}
+
+static int deed_become_runner(void)
+{
+    int fd = open("writable/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int error = unlink("writable/new") ? errno : 0;
+    return error ? error : fence_result(fchmod(fd, 06755));
+}
+
+static int deed_change_mode(void)
+{
+    int fd = open("writable/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int error = unlink("writable/new") ? errno : 0;
+    return error ? error : fence_result(fchmod(fd, 0644));
+}
+
+/* What listens there does for others what it may: start containers, services, programs. */
+static int fence_ask(const char *name, size_t len)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    memcpy(address.sun_path, name, len);
+    return fence_result(connect(fd, (const struct sockaddr *)&address,
+                                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)));
+}
+
+static int deed_ask(void)
+{
+    return fence_ask("service", sizeof "service");
+}
+
+static char fence_abstract[40]; /* the name of a service that is no file, behind a NUL */
+
+static int deed_ask_abstract(void)
+{
+    return fence_ask(fence_abstract, 1 + strlen(fence_abstract + 1));
+}
+
+static int deed_ask_in_packets(void)
+{
+    return fence_result(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+}
+
+static int deed_notify(void)
+{
+    return fence_result(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+}
+
+/* A pair leads nowhere else. */
+static int deed_ask_by_pair(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "service"};
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+        return errno;
+    close(ends[1]);
+    return fence_result(connect(ends[0], (const struct sockaddr *)&address, sizeof address));
+}
+
+#ifdef __x86_64__
+/* As a program of 32 bits calls: 20 is its getpid(). */
+static int deed_call_as_32_bits(void)
+{
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory");
+    return result < 0 ? (int)-result : 0;
+}
+
+static int deed_call_as_x32(void)
+{
+    return fence_result(syscall(0x40000000 + SYS_getpid));
+}
+#endif
+
 static int deed_be_dumped(void)
 {
     return fence_result(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
@@ -259,6 +346,19 @@ static const struct fence_case fence_cases[] = {
     {"signal another process by a descriptor", deed_signal_by_owner, EPERM, false},
     {"choose a descriptor's signal", deed_signal_by_number, EPERM, false},
     {"change a descriptor", deed_flags, 0, false},
+    {"make a program of its user's", deed_make_runner, EPERM, false},
+    {"make one without a name", deed_make_nameless_runner, EPERM, false},
+    {"make a file one", deed_become_runner, EPERM, false},
+    {"change a file's mode", deed_change_mode, 0, false},
+    {"ask a service", deed_ask, EPERM, false},
+    {"ask one that is no file", deed_ask_abstract, EPERM, false},
+    {"ask in packets", deed_ask_in_packets, EPERM, false},
+    {"ask by a pair", deed_ask_by_pair, EISCONN, false},
+    {"tell systemd", deed_notify, 0, false},
+#ifdef __x86_64__
+    {"call as a program of 32 bits", deed_call_as_32_bits, EPERM, false},
+    {"call as one of x32", deed_call_as_x32, EPERM, false},
+#endif
     {"be dumped", deed_be_dumped, EPERM, true},
     {"trace another process", deed_trace, EPERM, true},
     {"signal another process", deed_signal, EPERM, true},
@@ -276,15 +376,22 @@ static const struct fence_settings fence_settings = {
     .writable_count = 1,
 };
 
+/* For who looks names up with them. */
+static const struct fence_settings fence_settings_asking = {
+    .readable = fence_readable,
+    .readable_count = 2,
+    .asks = true,
+};
+
 /* The exit code of a child that does `deed` within the fences; 255: they are not whole. */
-static int fence_try(int (*deed)(void))
+static int fence_try(const struct fence_settings *settings, int (*deed)(void))
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         struct err err;
         fence_process();
-        if (fence_up(&fence_settings, &err) < 0) {
+        if (fence_up(settings, &err) < 0) {
             fprintf(stderr, "%s\n", err.text);
             _exit(255);
         }
@@ -309,16 +416,35 @@ static void test_fences(void **state)
 #else
     bool sanitized = false;
 #endif
-    if (fence_try(deed_nothing) == 255)
+    if (fence_try(&fence_settings, deed_nothing) == 255)
         skip(); /* this kernel lacks one, as was just said */
     for (size_t i = 0; i < sizeof fence_cases / sizeof *fence_cases; i++) {
         const struct fence_case *one = &fence_cases[i];
         if (one->sanitizer && sanitized)
             continue;
-        int met = fence_try(one->deed);
+        int met = fence_try(&fence_settings, one->deed);
         if (met != one->met)
             fail_msg("%s: %s", one->what, strerror(met));
     }
+    assert_int_equal(fence_try(&fence_settings_asking, deed_ask), 0);
+    assert_int_equal(fence_try(&fence_settings_asking, deed_ask_in_packets), EPERM);
+}
+
+enum {
+    FENCE_ABI_SCOPED = 6,
+    FENCE_QUESTION_VERSION = 1
+};
+
+static void test_abstract(void **state)
+{
+    (void)state;
+    struct fence_settings settings = fence_settings_asking;
+    long version = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, FENCE_QUESTION_VERSION);
+    if (version < FENCE_ABI_SCOPED)
+        skip();
+    assert_int_equal(fence_try(&settings, deed_ask_abstract), EPERM);
+    settings.abstract = true;
+    assert_int_equal(fence_try(&settings, deed_ask_abstract), 0);
 }
 
 /* Without them all of it can be done: the cases above are no others' doing. */
@@ -337,6 +463,9 @@ static void test_without(void **state)
     assert_int_equal(deed_touch(), 0);
     assert_int_equal(deed_signal_by_owner(), 0);
     assert_int_equal(deed_signal_by_number(), 0);
+    assert_int_equal(deed_ask(), 0);
+    assert_int_equal(deed_ask_abstract(), 0);
+    assert_int_equal(deed_become_runner(), 0);
 }
 
 static int status_field(const char *name)
@@ -389,11 +518,27 @@ static void test_user(void **state)
     }
 }
 
+/* Somebody who is asked there. */
+static int fence_listen(const char *name, size_t len)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memcpy(address.sun_path, name, len);
+    if (bind(fd, (const struct sockaddr *)&address,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)))
+        return -1;
+    return listen(fd, 64);
+}
+
 static int fence_begin(void **state)
 {
     (void)state;
     if (!mkdtemp(fence_directory) || chdir(fence_directory) || mkdir("readable", 0700) ||
         mkdir("writable", 0700))
+        return -1;
+    snprintf(fence_abstract + 1, sizeof fence_abstract - 1, "fence-%d", (int)getpid());
+    if (fence_listen("service", sizeof "service") ||
+        fence_listen(fence_abstract, 1 + strlen(fence_abstract + 1)))
         return -1;
     return fence_open("readable/file", O_CREAT) || fence_open("other", O_CREAT) ? -1 : 0;
 }
@@ -403,6 +548,7 @@ static int fence_end(void **state)
     (void)state;
     unlink("readable/file");
     unlink("other");
+    unlink("service");
     rmdir("readable");
     rmdir("writable");
     return chdir("/") || rmdir(fence_directory) ? -1 : 0;
@@ -411,9 +557,8 @@ static int fence_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without),
-        cmocka_unit_test(test_fences),
-        cmocka_unit_test(test_process),
+        cmocka_unit_test(test_without),  cmocka_unit_test(test_fences),
+        cmocka_unit_test(test_abstract), cmocka_unit_test(test_process),
         cmocka_unit_test(test_user),
     };
     return cmocka_run_group_tests(tests, fence_begin, fence_end);
