@@ -12,8 +12,9 @@ int err_set(struct err *err, enum err_action action, const char *format, ...)
     if (!err)
         return -1;
 
-    /* The arguments may point into err->text itself, as when a text is wrapped. */
-    char text[sizeof err->text];
+    /* The arguments may point into err->text itself, as when a text is wrapped. The whole field is
+     * kept, and sent to another process: what stood on the stack does not go along. */
+    char text[sizeof err->text] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);

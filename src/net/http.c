@@ -245,6 +245,8 @@ static CURLcode http_set_up_tls(CURL *easy, void *ctx, void *unused)
     (void)easy;
     (void)unused;
     net_tls_bound(ctx);
+    /* What a provider says is tokens: none of it stays in the buffer it was deciphered in. */
+    SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
     return CURLE_OK;
 }
 

@@ -341,11 +341,24 @@ static void desk_listen(struct desk *desk, struct desk_line *line)
     mem_wipe(&packet, sizeof packet);
 }
 
+/* As buf_add(), but that growing leaves no copy. */
+static void desk_add(struct buf *buf, const uint8_t *bytes, size_t len)
+{
+    if (buf->cap - buf->len < len) {
+        struct buf grown = {0};
+        buf_reserve_exact(&grown, 2 * buf->cap + len);
+        buf_add(&grown, buf->data, buf->len);
+        desk_replace(buf, &grown);
+    }
+    buf_add(buf, bytes, len);
+}
+
 /* What the child has written: complete as soon as all of it is here. */
-static void desk_take_means(struct desk *desk, const uint8_t *bytes, size_t len)
+static void desk_take_means(struct desk *desk, uint8_t *bytes, size_t len)
 {
     size_t count;
-    buf_add(&desk->coming, bytes, len);
+    desk_add(&desk->coming, bytes, len);
+    mem_wipe(bytes, len);
     if (desk->coming.len < sizeof count)
         return;
     memcpy(&count, desk->coming.data, sizeof count);

@@ -30,7 +30,7 @@ struct token_endpoint {
     bool can_authorize;
     struct token_job *job;      /* READING, WRITING */
     struct net_http_call *call; /* ASKING */
-    char *used;                 /* the refresh token that was sent */
+    char *used;                 /* the refresh token that was sent in this round */
     char *unsaved;              /* newer than what is stored; NULL: none */
     bool again;                 /* asked once more in this round */
     struct err refused;         /* why; or why `token` is without access */
@@ -43,10 +43,17 @@ static void endpoint_read(struct token_endpoint *source);
 /* --- how it ends -------------------------------------------------------------------------------
  */
 
+static void endpoint_end_round(struct token_endpoint *source)
+{
+    mem_free_secret(source->used);
+    source->used = NULL;
+    source->again = false;
+}
+
 static void endpoint_fail(struct token_endpoint *source, const struct err *why)
 {
     struct err err = *why;
-    source->again = false;
+    endpoint_end_round(source);
     token_keeper_failed(source->keeper, &err);
 }
 
@@ -68,7 +75,7 @@ static void endpoint_give(struct token_endpoint *source)
 {
     struct oauth_token token = source->token;
     source->token = (struct oauth_token){0};
-    source->again = false;
+    endpoint_end_round(source);
     if (token.access)
         token_keeper_got(source->keeper, token.access, token.has_lifetime ? &token.lifetime : NULL);
     else

@@ -4,11 +4,15 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
 from peers.fixtures import hpfeeds, imap, live, run, spam, start  # noqa: F401
+from peers.process import children
 from peers.scripted_broker import SECRET
+from peers.scripted_imap import CAPABILITIES
+from peers.token_endpoint import TokenEndpoint
 
 GOOD = 'right-"p\\ss-7f3a91'
 WRONG = "wrong-pass-c01d77"
@@ -17,6 +21,7 @@ FROM_COMMAND = "from-command-9d44e8"
 FAILED = "of-a-failed-one-2ab6f0"
 BROKER = "of-the-broker-66e1c3"
 PHRASE = "passphrase-0f81d5"
+CLIENT = "of-the-client-83ad27"
 LEVELS = ["error", "warning", "info", "debug"]
 
 
@@ -156,3 +161,72 @@ def test_what_is_in_memory_after_the_login(imap, hpfeeds, live):
     assert GOOD.encode() not in clerk and SECRET.encode() not in clerk
     run.stop()
     assert run.code == 0, run
+
+
+@pytest.fixture
+def endpoint(certs):
+    """It gives another refresh token with each access token."""
+    endpoint = TokenEndpoint(certs=certs, rotate=True)
+    yield endpoint
+    endpoint.stop()
+
+
+@pytest.fixture
+def token_mailbox(imap, endpoint, tmp_path):
+    """(server, its mailbox's entry, the file of its refresh token)"""
+    server = imap(spam(1), capabilities=CAPABILITIES.replace("AUTH=PLAIN", "AUTH=XOAUTH2"))
+    kept = tmp_path / "token"
+    kept.write_text(endpoint.authorize("trap") + "\n")
+    kept.chmod(0o600)
+    box = server.mailbox(oauth2={
+        "token_url": endpoint.url + "/token", "client_id": "c", "client_secret": CLIENT,
+        "refresh_token_file": str(kept), "tls_ca": endpoint.ca})
+    del box["password"]
+    return server, box, kept
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into what is not dumpable")
+def test_which_tokens_are_in_memory_after_the_login(token_mailbox, endpoint, hpfeeds, live):
+    """The access token, for the next login. Refresh tokens are in their file: neither the one that
+    is void nor what took its place is left, in a buffer of TLS, say."""
+    server, box, kept = token_mailbox
+    first = kept.read_text().strip()
+    run = live(hpfeeds.feed(), [box])
+    server.wait_for_idle()
+    (access,), (refresh,) = endpoint.access, endpoint.refresh
+    assert kept.read_text().strip() == refresh != first
+    own, clerk = (b"\n".join(memory(pid)) for pid in processes(run.process.pid))
+    assert own.count(access.encode()) == own.count(CLIENT.encode()) == 1
+    assert [text for text in (first, refresh) if text.encode() in own] == []
+    assert [text for text in (access, first, refresh, CLIENT) if text.encode() in clerk] == []
+    assert run.stop().code == 0, run
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into what is not dumpable")
+def test_what_of_token_commands_is_in_memory(imap, hpfeeds, live):
+    """Their words, once, in the clerk; and of those that a reload has replaced nothing."""
+    server = imap(spam(1), capabilities=CAPABILITIES.replace("AUTH=PLAIN", "AUTH=XOAUTH2"))
+
+    def boxes(word):
+        for number in range(100):
+            box = server.mailbox(username=f"trap{number}", name=f"trap{number}", oauth2={
+                "token_command": ["sh", "-c", "echo token", f"{word}{number}"]})
+            del box["password"]
+            yield box
+
+    words = [list(boxes(word)) for word in ("of-a-command-5e10d2-", "another-one-b7713c-")]
+    run = live(hpfeeds.feed(), words[0])
+    server.wait_for_idle(100)
+    run.reload(mailboxes=words[1])
+    (pid,) = children(run.process.pid)
+
+    def found():
+        clerk = b"\n".join(memory(pid))
+        return [clerk.count(box["oauth2"]["token_command"][3].encode() + b"\0")
+                for box in words[0] + words[1]]
+
+    until = time.monotonic() + 30
+    while found() != [0] * 100 + [1] * 100:  # as soon as it has heard that they are in use
+        assert time.monotonic() < until, found()
+        time.sleep(0.1)
+    assert run.stop().code == 0, run

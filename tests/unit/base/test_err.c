@@ -14,10 +14,14 @@ static void test_set(void **state)
     (void)state;
     static const enum err_action actions[] = {ERR_RETRY_NOW, ERR_RETRY_LATER, ERR_GIVE_UP};
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
-        struct err err = {0};
+        struct err err;
+        memset(&err, 'x', sizeof err);
         assert_int_equal(err_set(&err, actions[i], "UID %u: %s", 7u, "gone"), -1);
         assert_int_equal(err.action, actions[i]);
         assert_string_equal(err.text, "UID 7: gone");
+        /* Nothing of what was there, or on the stack: the whole field may go to another process. */
+        for (size_t at = strlen(err.text); at < sizeof err.text; at++)
+            assert_int_equal(err.text[at], 0);
     }
 }
 
