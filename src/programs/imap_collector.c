@@ -368,7 +368,7 @@ static int program_prepare(struct program *program, struct err *err)
 static int program_authorize(struct program *program)
 {
     int result =
-        authorize_run(program->conf, program->options.authorize, program->tokens_directory);
+        authorize_run(&program->options, program->clerk, program->conf, program->tokens_directory);
     clerk_stop(program->clerk);
     free(program->tokens_directory);
     return result;

@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from peers.fixtures import hpfeeds, imap, live, spam  # noqa: F401
+from peers.fixtures import hpfeeds, imap, live, spam, start  # noqa: F401
 from peers.intruder import Intruder
-from peers.process import BUILD, children, collector, program
+from peers.process import BUILD, children, collector, contents, program
+from peers.scripted_broker import SECRET
 from peers.scripted_imap import CAPABILITIES
-from peers.token_endpoint import TokenEndpoint
+from peers.token_endpoint import TokenEndpoint, json_answer
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -283,6 +284,35 @@ def test_a_token_that_does_not_come_is_waited_for_in_vain(asked):
     run.kill(signal.SIGTERM)
     run.wait_for_log("waiting for tokens")
     assert run.stop().code == 0, run
+
+
+def test_authorize_within_the_fences(oauth, hpfeeds, start, imap, tmp_path):
+    """Who waits for a person's decision has nothing in memory but that account, and may write
+    nothing: the clerk does."""
+    server, entry = oauth
+    endpoint = TokenEndpoint()
+    try:
+        kept = tmp_path / "elsewhere" / "token"
+        kept.parent.mkdir()
+        endpoint.device_user = "trap"
+        endpoint.device_answers = [json_answer(400, error="authorization_pending")] * 600
+        box = {**entry(token_url=endpoint.url + "/token", device_url=endpoint.url + "/device",
+                       client_id="c", refresh_token_file=str(kept)), "name": "one"}
+        other = imap(name="other").mailbox(password="of-another-mailbox-c40b1d")
+        run = start(hpfeeds.feed(), [other, box], "--authorize", "one")
+        while "Waiting" not in run.process.stdout.readline():
+            assert run.process.poll() is None
+        assert fenced(run.process)
+        if os.geteuid() == 0:
+            own = b"\n".join(contents(run.process.pid))
+            assert b"of-another-mailbox-c40b1d" not in own and SECRET.encode() not in own
+        with endpoint.lock:
+            endpoint.device_answers.clear()
+        assert run.wait().code == 0 and str(kept) in run.out, run
+        assert list(endpoint.refresh) == [kept.read_text().strip()]
+        assert kept.stat().st_mode & 0o777 == 0o600 and list(kept.parent.iterdir()) == [kept]
+    finally:
+        endpoint.stop()
 
 
 def test_without_its_clerk(oauth, hpfeeds, live):

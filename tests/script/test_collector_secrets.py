@@ -9,7 +9,7 @@ import time
 import pytest
 
 from peers.fixtures import hpfeeds, imap, live, run, spam, start  # noqa: F401
-from peers.process import children
+from peers.process import children, contents
 from peers.scripted_broker import SECRET
 from peers.scripted_imap import CAPABILITIES
 from peers.token_endpoint import TokenEndpoint
@@ -134,27 +134,13 @@ def test_what_the_system_shows(imap, hpfeeds, live, tmp_path):
     assert run.code == 0, run
 
 
-def memory(pid):
-    """All that it has in memory, range by range, but for what sanitizers reserve."""
-    with open(f"/proc/{pid}/mem", "rb") as content, open(f"/proc/{pid}/maps") as maps:
-        for line in maps:
-            bounds, rights = line.split()[:2]
-            first, end = (int(bound, 16) for bound in bounds.split("-"))
-            if rights.startswith("rw") and end - first < 1 << 24:
-                content.seek(first)
-                try:
-                    yield content.read(end - first)
-                except OSError:
-                    continue
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into what is not dumpable")
 def test_what_is_in_memory_after_the_login(imap, hpfeeds, live):
     """What the next login needs, once, and no other copy: not of parsers, buffers or mechanisms."""
     server = imap(spam(1))
     run = live(hpfeeds.feed(), [server.mailbox(password=GOOD)])
     server.wait_for_idle()
-    own, clerk = (b"\n".join(memory(pid)) for pid in processes(run.process.pid))
+    own, clerk = (b"\n".join(contents(pid)) for pid in processes(run.process.pid))
     assert own.count(GOOD.encode()) == 1
     assert not [form for form in list(forms(GOOD))[1:] if form.encode() in own]
     assert own.count(SECRET.encode()) <= 2  # for connections; to know whether a reload has another
@@ -195,7 +181,7 @@ def test_which_tokens_are_in_memory_after_the_login(token_mailbox, endpoint, hpf
     server.wait_for_idle()
     (access,), (refresh,) = endpoint.access, endpoint.refresh
     assert kept.read_text().strip() == refresh != first
-    own, clerk = (b"\n".join(memory(pid)) for pid in processes(run.process.pid))
+    own, clerk = (b"\n".join(contents(pid)) for pid in processes(run.process.pid))
     assert own.count(access.encode()) == own.count(CLIENT.encode()) == 1
     assert [text for text in (first, refresh) if text.encode() in own] == []
     assert [text for text in (access, first, refresh, CLIENT) if text.encode() in clerk] == []
@@ -221,7 +207,7 @@ def test_what_of_token_commands_is_in_memory(imap, hpfeeds, live):
     (pid,) = children(run.process.pid)
 
     def found():
-        clerk = b"\n".join(memory(pid))
+        clerk = b"\n".join(contents(pid))
         return [clerk.count(box["oauth2"]["token_command"][3].encode() + b"\0")
                 for box in words[0] + words[1]]
 
