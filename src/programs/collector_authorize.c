@@ -280,10 +280,10 @@ int authorize_run(const struct collector_options *options, struct clerk *clerk,
 {
     struct authorize authorize = {.clerk = clerk, .result = EXIT_FAILURE};
     int result = authorize_take(&authorize.account, conf, options->authorize, directory);
+    if (result == EX_OK && !options->no_sandbox)
+        collector_fences_up(conf, NULL);
     clerk_forget(clerk);
     if (result == EX_OK) {
-        if (!options->no_sandbox)
-            collector_fences_up(NULL);
         authorize_ask(&authorize);
         result = authorize.result;
     }

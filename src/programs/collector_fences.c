@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "fence/fence.h"
 #include "net/tls.h"
 #include "programs/service.h"
@@ -20,6 +21,23 @@ static char *fences_directory(const char *path)
     if (slash)
         slash[slash == real ? 1 : 0] = '\0';
     return real;
+}
+
+/* The clerk, whom no fence holds back, would run what was written there. */
+static void fences_look_at(const char *path, const char *writable)
+{
+    char shown[200];
+    char *real = realpath(path, NULL);
+    size_t len = strlen(writable);
+    len -= len && writable[len - 1] == '/';
+    if (real && !strncmp(real, writable, len) && real[len] == '/')
+        log_warning(
+            NULL,
+            "%s lies in the directory of the state, and so may be written by who takes this "
+            "process over, with commands that are run outside of its fences: give the state "
+            "(--state) a directory of its own",
+            text_escape_utf8(shown, sizeof shown, path, strlen(path)));
+    free(real);
 }
 
 /* What nsswitch.conf(5) names for host names. */
@@ -80,7 +98,7 @@ static bool fences_load_lookups(void)
     return lookups.others || (lookups.resolve && !lookups.dns);
 }
 
-void collector_fences_up(const char *state)
+void collector_fences_up(const struct conf *conf, const char *state)
 {
     bool asks = fences_load_lookups();
     char *resolver = fences_directory("/etc/resolv.conf"); /* a link, often to somewhere in /run */
@@ -113,6 +131,10 @@ void collector_fences_up(const char *state)
                  "/etc/nsswitch.conf): all that listens on Unix sockets stays open to the process");
     if (fence_up(&settings, &err) < 0)
         log_warning(NULL, "%s", err.text);
+    if (writable) {
+        fences_look_at(conf->feed_path, writable);
+        fences_look_at(conf->mailbox_path, writable);
+    }
     free(resolver);
     free(writable);
 }

@@ -343,7 +343,7 @@ static int program_open_state(struct program *program, struct err *err)
     if (setup_state_open(&program->options, &program->state, &path, err) < 0)
         return -1;
     if (!program->options.no_sandbox)
-        collector_fences_up(path);
+        collector_fences_up(program->conf, path);
     free(path);
     return 0;
 }

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from peers.fixtures import hpfeeds, imap, live, spam, start  # noqa: F401
+from peers.fixtures import hpfeeds, imap, live, run, spam, start  # noqa: F401
 from peers.intruder import Intruder
 from peers.process import BUILD, children, collector, contents, program
 from peers.scripted_broker import SECRET
@@ -91,6 +91,15 @@ def test_names_are_looked_up_with_what_nsswitch_names(imap, hpfeeds, live, tmp_p
     assert run.logged("all that listens on Unix sockets stays open"), run.lines
     run.stop()
     assert run.code == 0 and run.row("trap") == (2, 2, 0, "ok"), run
+
+
+@pytest.mark.parametrize("name, warned", [("state.db", True), ("state/state.db", False)])
+def test_a_configuration_that_it_may_write(imap, hpfeeds, run, tmp_path, name, warned):
+    """What is written there is run by the clerk, which has no fences."""
+    state = tmp_path / "collector" / name
+    result = run(hpfeeds.feed(), [imap(spam(1)).mailbox()], "-s", str(state))
+    assert result.code == 0 and state.exists(), result
+    assert result.err.count("lies in the directory of the state") == (2 if warned else 0), result
 
 
 def fenced(process):
