@@ -201,7 +201,7 @@ static int imap_login_greeted(struct imap_login *login, struct imap_commands *co
         return err_set(err, ERR_RETRY_LATER, "the server does not greet as IMAP servers do");
     if (response->status == IMAP_NO || response->status == IMAP_BAD)
         return err_set(err, ERR_RETRY_LATER, "the server greets with a refusal: %s",
-                       imap_refusal_words(words, sizeof words, response, NULL));
+                       imap_refusal_words(words, sizeof words, response, login->credentials));
     if (response->status == IMAP_PREAUTH) {
         /* STARTTLS is not possible any more then: an attacker's way around it. */
         if (!imap_login_trusted(login))
@@ -310,18 +310,20 @@ static int imap_login_accepted(struct imap_login *login, struct imap_commands *c
                    "between, or a broken server");
 }
 
-static int imap_login_no_tls(const struct imap_response *response, struct err *err)
+static int imap_login_no_tls(const struct imap_login *login, const struct imap_response *response,
+                             struct err *err)
 {
     char words[256];
     return err_set(err, imap_refusal_action(response), "the server refused STARTTLS: %s",
-                   imap_refusal_words(words, sizeof words, response, NULL));
+                   imap_refusal_words(words, sizeof words, response, login->credentials));
 }
 
-static int imap_login_no_caps(const struct imap_response *response, struct err *err)
+static int imap_login_no_caps(const struct imap_login *login, const struct imap_response *response,
+                              struct err *err)
 {
     char words[256];
     return err_set(err, ERR_RETRY_LATER, "the server refused CAPABILITY: %s",
-                   imap_refusal_words(words, sizeof words, response, NULL));
+                   imap_refusal_words(words, sizeof words, response, login->credentials));
 }
 
 int imap_login_answered(struct imap_login *login, struct imap_commands *commands,
@@ -332,10 +334,11 @@ int imap_login_answered(struct imap_login *login, struct imap_commands *commands
     int result;
     switch (login->state) {
     case IMAP_LOGIN_CAPABILITY:
-        return ok ? imap_login_proceed(login, commands, err) : imap_login_no_caps(response, err);
+        return ok ? imap_login_proceed(login, commands, err)
+                  : imap_login_no_caps(login, response, err);
     case IMAP_LOGIN_STARTTLS:
         if (!ok)
-            return imap_login_no_tls(response, err);
+            return imap_login_no_tls(login, response, err);
         login->state = IMAP_LOGIN_TLS;
         return IMAP_LOGIN_STEP_TLS;
     case IMAP_LOGIN_AUTH:

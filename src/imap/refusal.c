@@ -92,36 +92,46 @@ msec_t imap_refusal_pause(const struct imap_response *response)
     return value < IMAP_PAUSE_MAX ? value : IMAP_PAUSE_MAX;
 }
 
+/* What a server says, or what was made of it. */
+struct imap_words {
+    const char *text;
+    size_t len;
+};
+
 /* Is `form` in the text? Wipes it. */
-static bool imap_words_hold(const struct imap_response *response, struct buf *form)
+static bool imap_words_hold(const struct imap_words *words, struct buf *form)
 {
-    bool found = form->len && memmem(response->text, response->text_len, form->data, form->len);
+    bool found = form->len && memmem(words->text, words->len, form->data, form->len);
     mem_wipe(form->data, form->cap);
     buf_clear(form);
     return found;
 }
 
-/* As it is, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN encode it. */
-static bool imap_words_hold_password(const struct imap_response *response, const char *user,
+/* As it is, as a log shows it, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN
+ * encode it. */
+static bool imap_words_hold_password(const struct imap_words *words, const char *user,
                                      const char *password)
 {
     size_t len = strlen(password), user_len = strlen(user);
     struct buf form = {0}, plain = {0};
-    buf_reserve_exact(&form, 2 * (user_len + len) + 16);
+    buf_reserve_exact(&form, 2 * user_len + 4 * len + 16);
     buf_reserve_exact(&plain, user_len + len + 2);
 
     buf_add(&form, password, len);
-    bool found = imap_words_hold(response, &form);
+    bool found = imap_words_hold(words, &form);
+    text_escape((char *)form.data, form.cap, password, len);
+    form.len = strlen((const char *)form.data);
+    found = imap_words_hold(words, &form) || found;
     imap_add_quoted(&form, password, len);
-    found = imap_words_hold(response, &form) || found;
+    found = imap_words_hold(words, &form) || found;
     base64_encode(&form, password, len);
-    found = imap_words_hold(response, &form) || found;
+    found = imap_words_hold(words, &form) || found;
     buf_add_byte(&plain, '\0');
     buf_add(&plain, user, user_len);
     buf_add_byte(&plain, '\0');
     buf_add(&plain, password, len);
     base64_encode(&form, plain.data, plain.len);
-    found = imap_words_hold(response, &form) || found;
+    found = imap_words_hold(words, &form) || found;
 
     mem_wipe(plain.data, plain.cap);
     buf_release(&plain);
@@ -131,40 +141,36 @@ static bool imap_words_hold_password(const struct imap_response *response, const
 
 /* As it is, or as a mechanism sent it: whatever stands around it, a base64 text of it has one of
  * three forms in its midst, one for each place in a group of three bytes at which it may begin. */
-static bool imap_words_hold_token(const struct imap_response *response, const char *token)
+static bool imap_words_hold_token(const struct imap_words *words, const char *token)
 {
     size_t len = strlen(token);
     struct buf form = {0};
     buf_reserve_exact(&form, (len + 3) / 3 * 4 + 4);
     buf_add(&form, token, len);
-    bool found = imap_words_hold(response, &form);
+    bool found = imap_words_hold(words, &form);
     for (size_t skip = 0; skip < 3 && len >= skip + 6; skip++) {
         base64_encode(&form, token + skip, (len - skip) / 3 * 3);
-        found = imap_words_hold(response, &form) || found;
+        found = imap_words_hold(words, &form) || found;
     }
     buf_release(&form);
     return found;
 }
 
-/* What of the secrets its words repeat, or NULL. */
-static const char *imap_words_secret(const struct imap_response *response,
-                                     const struct sasl_credentials *credentials)
+const char *imap_refusal_secret(const char *words, size_t len,
+                                const struct sasl_credentials *credentials)
 {
-    if (!credentials)
-        return NULL;
+    const struct imap_words said = {words, len};
     const char *password = credentials->password, *token = credentials->access_token;
     if (password && *password &&
-        imap_words_hold_password(response, credentials->user ? credentials->user : "", password))
+        imap_words_hold_password(&said, credentials->user ? credentials->user : "", password))
         return "password";
-    if (token && *token && imap_words_hold_token(response, token))
-        return "access token";
-    return NULL;
+    return token && *token && imap_words_hold_token(&said, token) ? "access token" : NULL;
 }
 
 char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
                          const struct sasl_credentials *credentials)
 {
-    const char *secret = imap_words_secret(response, credentials);
+    const char *secret = imap_refusal_secret(response->text, response->text_len, credentials);
     if (secret) {
         snprintf(out, cap, "(its words repeat the %s)", secret);
         return out;

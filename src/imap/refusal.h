@@ -26,8 +26,12 @@ bool imap_refusal_limited(const struct imap_response *response);
 msec_t imap_refusal_pause(const struct imap_response *response);
 
 /* The response's words, escaped for a log; a server that echoes the password or the access token,
- * in whatever form it was sent, is not quoted. `credentials` may be NULL. Returns `out`. */
+ * in whatever form it was sent, is not quoted: it may know them from an earlier login. Returns
+ * `out`. */
 char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
                          const struct sasl_credentials *credentials);
+/* Which of them its words, or what was made of them for a log, repeat: "password"; NULL: none. */
+const char *imap_refusal_secret(const char *words, size_t len,
+                                const struct sasl_credentials *credentials);
 
 #endif

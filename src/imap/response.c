@@ -137,8 +137,12 @@ static int imap_status_begin(struct imap_parser *parser, enum imap_status status
 
 static int imap_tag_error(const struct imap_parser *parser, struct err *err)
 {
-    char shown[100];
-    text_escape(shown, sizeof shown, parser->response.tag, strlen(parser->response.tag));
+    char shown[4 * sizeof parser->response.tag];
+    size_t len = strlen(parser->response.tag);
+    if (len == sizeof parser->response.tag - 1) /* whatever it is, it may be a part only */
+        return err_set(err, ERR_RETRY_LATER,
+                       "a line that is no response, beginning with a long word");
+    text_escape(shown, sizeof shown, parser->response.tag, len);
     return err_set(err, ERR_RETRY_LATER, "a line that is no response, beginning with \"%s\"",
                    shown);
 }

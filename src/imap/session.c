@@ -255,8 +255,12 @@ static int imap_session_dispatch(struct imap_session *session, struct imap_event
 static int imap_session_broken(const struct imap_session *session, struct err *err)
 {
     enum imap_login_state state = session->login.state;
+    const char *secret = imap_refusal_secret(err->text, strlen(err->text), &session->credentials);
     if (state == IMAP_LOGIN_AUTH || state == IMAP_LOGIN_CAPABILITY_AGAIN)
         err_set(err, ERR_RETRY_LATER, "the server breaks the protocol during the login");
+    else if (secret)
+        err_set(err, ERR_RETRY_LATER,
+                "the server broke the IMAP protocol (its words repeat the %s)", secret);
     return -1;
 }
 

@@ -53,11 +53,9 @@ static void reply_strike(char *text, size_t len, const char *secret)
     buf_release(&form);
 }
 
-/* A member's text, fit to be shown; "" when there is none. */
-static void reply_shown(const json_t *object, const char *name, const struct oauth_secrets *secrets,
-                        char *out, size_t cap)
+/* What a provider says, fit to be shown; "" for NULL. */
+static void reply_show(const char *text, const struct oauth_secrets *secrets, char *out, size_t cap)
 {
-    const char *text = json_string_value(json_object_get(object, name));
     char *copy = mem_strdup(text ? text : "");
     size_t len = strlen(copy);
     reply_strike(copy, len, secrets->client->secret);
@@ -67,6 +65,13 @@ static void reply_shown(const json_t *object, const char *name, const struct oau
             *at = ' ';
     text_escape_utf8(out, cap, copy, len);
     mem_free_secret(copy);
+}
+
+/* A member's text. */
+static void reply_shown(const json_t *object, const char *name, const struct oauth_secrets *secrets,
+                        char *out, size_t cap)
+{
+    reply_show(json_string_value(json_object_get(object, name)), secrets, out, cap);
 }
 
 static bool reply_passes(unsigned status)
@@ -101,11 +106,11 @@ static enum oauth_refusal reply_refused(const struct oauth_reply *reply, const j
 }
 
 /* A reply that says nothing in OAuth's words. */
-static void reply_foreign(const struct oauth_reply *reply, struct err *err)
+static void reply_foreign(const struct oauth_reply *reply, const struct oauth_secrets *secrets,
+                          struct err *err)
 {
     char type[REPLY_NAME];
-    text_escape(type, sizeof type, reply->content_type ? reply->content_type : "",
-                reply->content_type ? strlen(reply->content_type) : 0);
+    reply_show(reply->content_type, secrets, type, sizeof type);
     const char *of = *type ? " of type " : "";
     if (reply->status >= 300 && reply->status < 400)
         err_set(err, ERR_GIVE_UP,
@@ -132,7 +137,7 @@ json_t *oauth_reply_object(const struct oauth_reply *reply, const struct oauth_s
     else if (json_is_object(object) && reply->status >= 200 && reply->status < 300)
         return object;
     else
-        reply_foreign(reply, err);
+        reply_foreign(reply, secrets, err);
     json_decref(object);
     return NULL;
 }

@@ -6,7 +6,7 @@
 #include "sasl/mechanism.h"
 
 enum {
-    SASL_STATUS_MAX = 200, /* bytes kept of what a server says */
+    SASL_STATUS_MAX = 200, /* bytes that are shown of what a server says */
 };
 
 /* RFC 6750: b64token; what else is in it could not be told from what follows. */
@@ -34,9 +34,12 @@ int sasl_token_check(const struct sasl_client *client, struct err *err)
     return 0;
 }
 
+/* So much that a token, in base64 too, which begins in what is shown is whole: of a part nobody
+ * could tell that it is one. */
 static void sasl_keep_refusal(struct sasl_client *client, const char *text, size_t len)
 {
-    client->refusal = mem_strndup(text, len < SASL_STATUS_MAX ? len : SASL_STATUS_MAX);
+    size_t most = SASL_STATUS_MAX + 2 * strlen(client->access_token);
+    client->refusal = mem_strndup(text, len < most ? len : most);
 }
 
 /* The error challenge is JSON, {"status": "invalid_token", …} (RFC 7628 section 3.2.2; Gmail's and

@@ -248,7 +248,9 @@ static bool scram_read_refusal(struct scram *scram, const uint8_t *message, size
     size_t value_len;
     if (!scram_take(&at, at + len, 'e', &value, &value_len))
         return false;
-    snprintf(scram->refusal, sizeof scram->refusal, "%.*s", (int)value_len, value);
+    /* Whole or not at all: of a part nobody could tell that it is one of the password. */
+    if (value_len < sizeof scram->refusal)
+        snprintf(scram->refusal, sizeof scram->refusal, "%.*s", (int)value_len, value);
     scram->state = SCRAM_REFUSED;
     return true;
 }

@@ -49,32 +49,24 @@ static void publisher_flush(struct publisher *publisher)
     buf_clear(output);
 }
 
-/* Is it in the text, as it is shown there? Takes the form. */
-static bool publisher_words_hold(const char *text, struct buf *form)
-{
-    bool found = form->len && strstr(text, buf_cstr(form));
-    mem_wipe(form->data, form->cap);
-    buf_release(form);
-    return found;
-}
-
 /* What a broker says, unless it repeats the secret, which it knows, in plain or in base64. The
  * default secret is none, but a word that may be said. */
-static const char *publisher_words(const struct publisher *publisher, const char *text)
+static const char *publisher_words(const struct publisher *publisher,
+                                   const struct hpfeeds_client_event *event)
 {
+    const struct hpfeeds_frame *frame = &event->frame; /* all of it: what is shown may be cut */
     const char *secret = publisher->settings->secret;
     size_t len = strlen(secret);
-    struct buf plain = {0}, encoded = {0};
-    if (!strcmp(secret, "secret"))
-        return text;
-    buf_reserve_exact(&plain, 4 * len + 1); /* escaped, a byte takes up to four */
-    text_escape((char *)plain.data, plain.cap, secret, len);
-    plain.len = strlen((const char *)plain.data);
+    struct buf encoded = {0};
+    if (!strcmp(secret, "secret") || !len || !frame->payload_len)
+        return event->text;
     buf_reserve_exact(&encoded, len / 3 * 4 + 5);
     base64_encode(&encoded, secret, len);
-    bool held = publisher_words_hold(text, &plain);
-    held = publisher_words_hold(text, &encoded) || held;
-    return held ? "(its words repeat the secret)" : text;
+    bool held = memmem(frame->payload, frame->payload_len, secret, len) ||
+                memmem(frame->payload, frame->payload_len, encoded.data, encoded.len);
+    mem_wipe(encoded.data, encoded.cap);
+    buf_release(&encoded);
+    return held ? "(its words repeat the secret)" : event->text;
 }
 
 static void publisher_handle(struct publisher *publisher, const struct hpfeeds_client_event *event)
@@ -94,10 +86,9 @@ static void publisher_handle(struct publisher *publisher, const struct hpfeeds_c
     case HPFEEDS_CLIENT_ERROR:
         if (event->later)
             err_set(&err, ERR_RETRY_LATER, "the broker says: %s",
-                    publisher_words(publisher, event->text));
+                    publisher_words(publisher, event));
         else
-            err_set(&err, ERR_GIVE_UP, "the broker refused: %s",
-                    publisher_words(publisher, event->text));
+            err_set(&err, ERR_GIVE_UP, "the broker refused: %s", publisher_words(publisher, event));
         publisher_gone(publisher, event->later ? PUBLISHER_PUT_OFF : PUBLISHER_REFUSED, &err);
         break;
     }

@@ -77,12 +77,30 @@ def test_a_pass(imap, hpfeeds, run, tmp_path, level, form):
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_broker_that_repeats_the_secret(imap, hpfeeds, run, form):
     server = imap(spam(1))
-    for told in (BROKER, base64.b64encode(BROKER.encode()).decode()):
+    for told in (BROKER, base64.b64encode(BROKER.encode()).decode(), "-" * 280 + BROKER):
         hpfeeds.login = lambda link, told=told: link.error(f"no, {told}") or link.close()
         result = run({**hpfeeds.feed(), "secret": BROKER}, [server.mailbox()],
                      "--log-level", "debug", "--log-format", form)
         assert result.code == 75 and "its words repeat the secret" in result.err, result
-        assert not holds(result.out + result.err, BROKER), result
+        assert not holds(result.out + result.err, BROKER, BROKER[:-1]), result
+
+
+def test_a_server_that_knows_the_password_from_before(imap, hpfeeds, live):
+    """It let us in; when we come again it says so before anybody has logged in."""
+    server = imap(spam(1))
+    greetings = [lambda s: s.send(f"* BYE {GOOD}\r\n") or s.close(),
+                 lambda s: s.send(f"* NO {GOOD}\r\n") or s.close(),
+                 lambda s: s.send(f"{GOOD}\r\n") or s.close(),
+                 server.greeting]
+    run = live(hpfeeds.feed(), [server.mailbox(password=GOOD)], "--log-level", "debug")
+    server.wait_for_idle()
+    server.greeting = lambda s: greetings.pop(0)(s)
+    server.sessions[0].socket.shutdown(2)
+    server.wait_for(lambda: not greetings)
+    server.wait_for_idle()
+    assert run.stop().code == 0, run
+    assert run.err.count("repeat the password") == 3, run
+    assert not holds(run.out + run.err, GOOD), run
 
 
 def test_a_command_that_fails(imap, hpfeeds, run):

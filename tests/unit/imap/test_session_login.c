@@ -214,13 +214,44 @@ static const struct peer_script test_refusals[] = {
                "C:$1 LOGIN \"trap@example.org\" \"a\\\"b\"\r\n", "S:$1 NO LOGIN x \"a\\\"b\"\r\n",
                REFUSED "(its words repeat the password)" CHECK}},
     {.name = "the password is echoed in a line that is no response",
-     .steps = {GREETING, AUTHENTICATE, "S:open sesame? no\r\n",
+     .steps = {GREETING, AUTHENTICATE, "S:open sesame? what\r\n",
                "E:FAIL later the server breaks the protocol during the login"}},
     {.name = "the password is echoed after it was taken",
      .steps = {GREETING, AUTHENTICATE, "S:$1 OK in\r\n", "C:$2 CAPABILITY\r\n",
                "S:* BYE open sesame\r\n",
                "E:FAIL later the server ends the connection before the login is done: (its words "
                "repeat the password)"}},
+    {.name = "the password is known from before: a greeting",
+     .steps = {"S:* BYE open sesame\r\n",
+               "E:FAIL later the server ends the connection at once: (its words repeat the "
+               "password)"}},
+    {.name = "a greeting that refuses with it",
+     .steps = {"S:* NO open sesame\r\n",
+               "E:FAIL later the server greets with a refusal: (its words repeat the password)"}},
+    {.name = "CAPABILITY is refused with it",
+     .steps = {"S:* OK hi\r\n", "C:$1 CAPABILITY\r\n", "S:$1 NO " PLAIN64 "\r\n",
+               "E:FAIL later the server refused CAPABILITY: (its words repeat the password)"}},
+    {.name = "STARTTLS is refused with it",
+     .security = IMAP_SECURITY_STARTTLS,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 STARTTLS] hi\r\n", "C:$1 STARTTLS\r\n",
+               "S:$1 NO open sesame\r\n",
+               "E:FAIL giveup the server refused STARTTLS: (its words repeat the password)"}},
+    {.name = "a line that is no response but the password",
+     .password = "sesame",
+     .steps = {"S:* OK hi\r\n", "C:$1 CAPABILITY\r\n", "S:sesame? what\r\n",
+               "E:FAIL later the server broke the IMAP protocol (its words repeat the "
+               "password)"}},
+    {.name = "the password as a log shows it",
+     .password = "s\xC3\xA4same",
+     .steps = {"S:* OK hi\r\n", "C:$1 CAPABILITY\r\n", "S:s\xC3\xA4same? what\r\n",
+               "E:FAIL later the server broke the IMAP protocol (its words repeat the "
+               "password)"}},
+    {.name = "a line that begins with a part of it",
+     .password = "0123456789012345678901234567890123456789",
+     .steps = {"S:* OK hi\r\n", "C:$1 CAPABILITY\r\n",
+               "S:0123456789012345678901234567890123456789 what\r\n",
+               "E:FAIL later the server broke the IMAP protocol: a line that is no response, "
+               "beginning with a long word"}},
     {.name = "one question too many is cancelled",
      .steps = {GREETING, AUTHENTICATE, "S:+ c29tZXRoaW5n\r\n", "C:*\r\n", "S:$1 BAD cancelled\r\n",
                "E:FAIL giveup the server asks for more than PLAIN has to say"}},
@@ -457,6 +488,19 @@ static const struct peer_script test_tokens[] = {
                "S:$1 NO not " TOKEN "\r\n",
                TOKEN_REFUSED "(its words repeat the access token); its status is (its words repeat "
                              "the access token)"}},
+    {.name = "the token is echoed so far behind that not all of it would be shown",
+     .access_token = TOKEN,
+     .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] hi\r\n",
+               "C:$1 AUTHENTICATE OAUTHBEARER " BEARER64 "\r\n",
+               "S:+ "
+               "eyJzdGF0dXMiOiJ4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+               "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+               "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+               "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+               "eHh4eHlhMjkudkY5ZGZ0NHFtVGMyTnZiM1JsYyJ9"
+               "\r\n",
+               "C:AQ==\r\n", "S:$1 NO no\r\n",
+               TOKEN_REFUSED "no; its status is (its words repeat the access token)"}},
     {.name = "the token is echoed as it was sent",
      .access_token = TOKEN,
      .steps = {"S:* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hi\r\n",

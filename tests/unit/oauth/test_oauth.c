@@ -197,6 +197,8 @@ static const struct test_refused {
      OAUTH_FAILED, ERR_GIVE_UP,
      "bad; the provider says: **** ********* ****** *************** (see x?****)"},
     {400, NULL, "{\"error\":\"rt/1\"}", OAUTH_FAILED, ERR_GIVE_UP, "****"},
+    {404, "text/rt/1", "", OAUTH_FAILED, ERR_GIVE_UP,
+     "HTTP status 404, with a reply of type text/****: check its address"},
     /* No OAuth at all. */
     {200, "text/html; charset=utf-8", "<html>Welcome to the hotel</html>", OAUTH_FAILED,
      ERR_RETRY_LATER,
