@@ -79,6 +79,36 @@ static void fuzz_change(struct trap_conn *conn)
     }
 }
 
+/* What others do meanwhile: another client, whoever sends mail, the broker. */
+
+static void fuzz_deliver(struct trap_conn *conn)
+{
+    trap_deliver(conn->trap, "INBOX", "one more");
+}
+
+static void fuzz_expunge(struct trap_conn *conn)
+{
+    const struct box *box = trap_box(conn->trap, "INBOX");
+    if (box->count)
+        trap_expunge(conn->trap, "INBOX", box->letters[0].uid);
+}
+
+static void fuzz_flag(struct trap_conn *conn)
+{
+    const struct box *box = trap_box(conn->trap, "INBOX");
+    if (box->count)
+        trap_store(conn->trap, "INBOX", box->letters[0].uid, "\\Seen \\Deleted");
+}
+
+static struct fake_sink *fuzz_sink;
+static bool fuzz_loses; /* it is lost at some time, or again and again */
+
+static void fuzz_lose_sink(struct trap_conn *conn)
+{
+    (void)conn;
+    fake_sink_lose(fuzz_sink);
+}
+
 /* A line's text, with its line ends. */
 static char *fuzz_text(const char *line)
 {
@@ -139,16 +169,30 @@ static void fuzz_add_fault(struct trap *trap, const char *line)
         fault.act = TRAP_CUT;
         fault.text = "";
         break;
+    case 'd':
+        fault.call = fuzz_deliver;
+        break;
+    case 'x':
+        fault.call = fuzz_expunge;
+        break;
+    case 'f':
+        fault.call = fuzz_flag;
+        break;
+    case 'k':
+        fault.call = fuzz_lose_sink;
+        fuzz_loses = true;
+        break;
     case '~':
         if (!fuzz_add_change(text))
             return;
-        fault.act = TRAP_CALL;
         fault.call = fuzz_change;
         fault.late = true;
         break;
     default:
         return;
     }
+    if (fault.call)
+        fault.act = TRAP_CALL;
     trap_fault(trap, fault);
 }
 
@@ -181,6 +225,8 @@ static void fuzz_pass(struct stage *stage, struct trap *trap, msec_t span)
     for (msec_t passed = 0; passed < span && !stage->finished; passed += DELAY) {
         stage_pass(stage, DELAY);
         trap_go_on(trap);
+        if (stage->sink.down)
+            fake_sink_return(&stage->sink);
     }
 }
 
@@ -213,18 +259,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct stage stage;
     char *input = mem_strndup((const char *)data, size), *rest = input;
     fuzz_change_count = fuzz_text_count = 0;
+    fuzz_loses = false;
     stage_init(&stage);
     stage.settings.memory_budget = 4 << 20;
     struct trap *trap = stage_add_trap(&stage, "bad"), *good = stage_add_trap(&stage, "good");
     trap_add_box(trap, "Spam", "\\Junk");
     trap_add_box(trap, "more", "\\Trash");
+    fuzz_sink = &stage.sink;
     fuzz_settings(&stage, trap, strsep(&rest, "\n"));
     for (size_t i = 0; rest && i < FAULTS_MAX; i++)
         fuzz_add_fault(trap, strsep(&rest, "\n"));
     trap_deliver(good, "INBOX", "honest");
     stage_start(&stage);
     stage_pass(&stage, 5 * SECOND);
-    if (fake_sink_taken(&stage.sink, "honest") != 1)
+    if (!fuzz_loses && fake_sink_taken(&stage.sink, "honest") != 1)
         stage_fail(&stage, "the other mailbox waits");
     fuzz_pass(&stage, trap, stage.settings.continuous ? STAY : 3 * HOUR);
     if (fuzz_commands_of(trap) > COMMANDS_MAX)
