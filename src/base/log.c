@@ -8,6 +8,10 @@
 #include "base/buf.h"
 #include "base/text.h"
 
+enum {
+    LOG_SHARE_SECONDS = 60
+};
+
 static struct {
     enum log_level level;
     enum log_format format;
@@ -146,9 +150,38 @@ static void log_format_text(struct buf *line, const struct log_scope *scope, con
     buf_add_byte(line, '\n');
 }
 
+void log_share_end(const struct log_scope *scope)
+{
+    struct log_share *share = scope->share;
+    unsigned long long left_out = share->left_out;
+    *share = (struct log_share){0};
+    if (left_out)
+        log_warning(scope, "%llu more lines about it were left out", left_out);
+}
+
+/* Errors are few, and who asks for debug wants all. */
+static bool log_has_share(const struct log_scope *scope, enum log_level level)
+{
+    struct timespec now;
+    struct log_share *share = scope ? scope->share : NULL;
+    if (!share || level == LOG_LEVEL_ERROR || level == LOG_LEVEL_DEBUG)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - share->since >= LOG_SHARE_SECONDS) {
+        log_share_end(scope);
+        share->since = now.tv_sec;
+    }
+    if (share->lines < LOG_SHARE_LINES) {
+        share->lines++;
+        return true;
+    }
+    share->left_out++;
+    return false;
+}
+
 void log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)
 {
-    if (!log_enabled(level))
+    if (!log_enabled(level) || !log_has_share(scope, level))
         return;
 
     struct buf message = {0}, stamp = {0}, line = {0};

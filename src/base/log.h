@@ -22,10 +22,23 @@ enum log_format {
     LOG_FORMAT_JSON,
 };
 
-/* Whom a line is about; either may be NULL. The strings outlive the scope. */
+/* How much was said about somebody whose peers can give rise to as many lines as they like: of
+ * warnings and infos LOG_SHARE_LINES in a minute, the rest is counted. All zero to begin with. */
+struct log_share {
+    long long since;
+    unsigned lines;
+    unsigned long long left_out;
+};
+
+enum {
+    LOG_SHARE_LINES = 100
+};
+
+/* Whom a line is about; each may be NULL. What they point to outlives the scope. */
 struct log_scope {
     const char *account;
     const char *folder;
+    struct log_share *share;
 };
 
 /* For the whole process; before it is called, text at `info` on standard error. */
@@ -36,6 +49,9 @@ bool log_enabled(enum log_level level);
 /* "error", "warning", "info", "debug"; false when `name` is none of them. */
 bool log_level_parse(const char *name, enum log_level *ret_level);
 bool log_format_parse(const char *name, enum log_format *ret_format);
+
+/* Nothing more will be said within the scope's share: tells how much was left out, if anything. */
+void log_share_end(const struct log_scope *scope);
 
 /* `scope` may be NULL. */
 void log_write(const struct log_scope *scope, enum log_level level, const char *format, ...)

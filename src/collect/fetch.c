@@ -92,7 +92,7 @@ void fetch_reset(struct fetch *fetch)
 
 void fetch_rest(struct fetch *fetch)
 {
-    fetch->strays = fetch->barren = fetch->refused = 0;
+    fetch->strays = fetch->barren = 0;
     fetch->careful = false;
     fetch_free_encoder(fetch);
 }
@@ -260,7 +260,8 @@ static void fetch_take_mail(struct fetch *fetch, struct work_item *item)
     uint32_t uid = item->uid;
     bool foreign_deleted = item->foreign_deleted;
     worklist_remove(&folder->work, item);
-    fetch->barren = fetch->refused = 0;
+    fetch->barren = 0;
+    fetch->refused -= fetch->refused > 0;
     if (fetch->result.too_large) {
         fetch_too_large(fetch, uid);
     } else if (folder_recognise(folder, fetch->result.sha256)) {
@@ -339,13 +340,16 @@ static void fetch_count_barren(struct fetch *fetch)
 }
 
 /* Holds a mail that the server does not give out; but not one after the other for ever, as where
- * the folder itself is broken. */
+ * the folder itself is broken, or a server wants the state and the log to be filled. */
 static void fetch_hold_refused(struct fetch *fetch, uint32_t uid, const char *why)
 {
-    if (++fetch->refused > FETCH_REFUSED_MAX)
-        folder_fail_later(fetch->folder, why);
-    else
+    if (++fetch->refused <= FETCH_REFUSED_MAX) {
         folder_hold(fetch->folder, uid, NULL, NULL, why);
+        return;
+    }
+    if (fetch->folder->env->settings.continuous)
+        fetch->refused = 0; /* the next look goes on behind them */
+    folder_fail_later(fetch->folder, why);
 }
 
 /* A body did not come although it was asked for. Among others: it is asked for again, alone. So is,

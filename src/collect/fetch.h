@@ -34,7 +34,7 @@ struct fetch {
     unsigned strays;  /* bodies that nobody asked for */
     unsigned barren;  /* mails in a row that were asked for and did not come */
     bool left_out;    /* since the last search one was */
-    unsigned refused; /* mails in a row that the server would not give out */
+    unsigned refused; /* mails that the server would not give out, beyond those that it gave */
     bool nameless;    /* a body came without a UID */
     bool careful; /* the server broke the protocol, nobody knows over which mail: one at a time */
     uint32_t broken[FETCH_BROKEN]; /* the last mails over which it did: not asked for again */

@@ -153,7 +153,7 @@ static void folder_search(struct folder *folder)
 {
     folder->search_answered = false;
     folder->search_whole = false;
-    folder->looked_at_all = false;
+    folder->looked_at_all = folder->took_any = false;
     folder->overlooked = folder->unannounced = 0;
     folder->fetch.left_out = false;
     folder->search_command = folder_search_new(folder, folder_is_partial(folder));
@@ -433,7 +433,6 @@ static void folder_found(struct folder *folder)
 {
     folder_take_found(folder, folder_is_partial(folder));
     folder->search_answered = true;
-    folder->found_any = folder->selected.count;
     /* Mail may have come since SELECT, but not that much. */
     if (imap_uidset_size(&folder->selected) > folder->exists + FOLDER_SURPLUS)
         folder_fail_later(folder, "the server finds more mails than it says there are");

@@ -89,7 +89,7 @@ struct folder {
     bool uidnext_lies;
     uint64_t digest;             /* of what this look found; that of the last whole one … */
     uint64_t settled_digest;     /* … that left nothing to be done; 0: none */
-    bool found_any;              /* by the last search */
+    bool took_any;               /* mail, since the last search began */
     bool news;                   /* the server told of something since the last search began */
     bool expect_none;            /* nothing new should be found: it would have been told */
     uint32_t uidvalidity;        /* 0: it was never opened */

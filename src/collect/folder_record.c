@@ -69,6 +69,7 @@ void folder_record_taken(struct folder *folder, enum state_change_type type, uin
                          const uint8_t sha256[STATE_SHA256], bool foreign_deleted)
 {
     struct state_change change = {.type = type, .uid = uid};
+    folder->took_any = true;
     memcpy(change.sha256, sha256, sizeof change.sha256);
     if (!marks_writes(&folder->marks))
         change.note = folder->marks.action;

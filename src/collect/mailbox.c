@@ -70,7 +70,7 @@ struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *mov
     mailbox->env = env;
     mailbox->finished = finished;
     mailbox->ctx = ctx;
-    mailbox->scope.account = account->label;
+    mailbox->scope = (struct log_scope){.account = account->label, .share = &mailbox->said};
     mailbox->host = pace_host_use(env->pace, account->host);
     if (env->settings.check)
         mailbox->report.check = mem_new(struct collect_check);
@@ -82,6 +82,7 @@ struct mailbox *mailbox_new(struct collect_env *env, struct collect_account *mov
         folder_name_init(&folder->called, account->folders[i]);
         folder_init(&folder->folder, env, account, pace_host_budget(mailbox->host),
                     &mailbox->report, &mailbox_folder_events, folder);
+        folder->folder.scope.share = &mailbox->said;
     }
     if (account->after == COLLECT_AFTER_MOVE)
         folder_name_init(&mailbox->target, account->after_name);
@@ -107,6 +108,7 @@ void mailbox_free(struct mailbox *mailbox)
         folder_name_release(&mailbox->folders[i].called);
     }
     folder_name_release(&mailbox->target);
+    log_share_end(&mailbox->scope);
     pace_host_unuse(mailbox->host);
     net_timer_free(mailbox->minute);
     derived_key_keep(&mailbox->key, NULL);

@@ -24,7 +24,8 @@ struct mailbox_folder {
     struct folder folder;
     struct watch *watch;     /* which looks after it; NULL: nobody, it is there twice */
     bool listened;           /* what came since the last look was told of */
-    enum folder_look want;   /* it is to be looked at so */
+    enum folder_look want;   /* it is to be looked at so … */
+    bool heard;              /* … for no other reason than the server's word */
     uint32_t status_command; /* STATUS on its way; 0: none */
     uint32_t status_uidnext, status_uidvalidity, status_messages; /* as last said; 0: not */
     bool told;                                                    /* that it cannot be worked on */
@@ -36,6 +37,7 @@ struct mailbox {
     struct collect_report report;
     struct pace_host *host;
     struct log_scope scope;
+    struct log_share said; /* all its folders' lines too */
     void (*finished)(void *ctx);
     void *ctx;
     struct mailbox_folder *folders; /* account->folder_count of them */

@@ -181,7 +181,8 @@ static bool watch_data(void *ctx, const struct imap_response *response)
             watch_list_data(watch, response);
         return true;
     }
-    if (response->type == IMAP_RESPONSE_STATUS && response->code == IMAP_CODE_NOTIFICATIONOVERFLOW)
+    if (response->type == IMAP_RESPONSE_STATUS &&
+        response->code == IMAP_CODE_NOTIFICATIONOVERFLOW && watch->notified)
         watch_lose_notify(watch);
     return !watch->current || watch_folder_data(watch, response);
 }

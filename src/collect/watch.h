@@ -77,7 +77,9 @@ struct watch {
     bool spread_due;     /* further connections may be of use */
     bool idle_asked;     /* DONE was due to us, not the server's own end of IDLE */
     unsigned idle_short; /* IDLEs in a row that the server ended at once */
-    unsigned fruitless;  /* looks for news in a row that found none */
+    unsigned fruitless;  /* looks in a row, at the server's word, that brought no mail */
+    msec_t looked_at;    /* when the last of them was over */
+    bool at_word;        /* the look at work, or the last one, is one at the server's word */
     bool yield;          /* somebody waits for this connection */
     bool round;          /* a round is due */
     bool rounding;       /* the LIST on its way is a round's */

@@ -124,13 +124,16 @@ void watch_status(struct watch *watch, const struct imap_response *response)
         watch->mailbox->report.check->unseen += response->unseen;
         return;
     }
-    if (!folder || folder == watch->current)
+    /* A pass asks for no STATUS, and looks at each folder once. */
+    if (!watch_continuous(watch) || !folder || folder == watch->current)
         return;
     if (!watch_is_changed(folder, response))
         return;
     watch_heard(watch, folder, response);
     folder->listened = false;
+    bool heard = !folder->want || folder->heard;
     watch_want(folder, FOLDER_LOOK_AGAIN);
+    folder->heard = heard;
 }
 
 static void watch_checked(struct mailbox_folder *folder, const struct imap_event *event)

@@ -15,6 +15,7 @@ enum {
     WATCH_TOGETHER_FROM = 10 * 1000, /* … if it comes about no more often than this */
     /* A server that tells of news there are none of, so often in a row, is heard once a second. */
     WATCH_FRUITLESS_MAX = 20,
+    WATCH_FRUITLESS_PAUSE = 1000,
 };
 
 static inline const struct collect_account *watch_account(const struct watch *watch)
@@ -109,6 +110,8 @@ void watch_lose_notify(struct watch *watch);
 
 /* watch_listen.c */
 
+/* When the server's news may be looked into. */
+msec_t watch_news_at(const struct watch *watch);
 /* Nothing can be done for now: waits, in IDLE where it can. */
 void watch_wait(struct watch *watch);
 /* "+" to IDLE. */

@@ -7,7 +7,6 @@ enum {
     /* An IDLE that the server ends within this time, so often in a row, is none. */
     WATCH_IDLE_SHORT = 1000,
     WATCH_IDLE_SHORT_MAX = 3,
-    WATCH_FRUITLESS_PAUSE = 1000,
 };
 
 static bool watch_idles(const struct watch *watch)
@@ -21,10 +20,19 @@ static msec_t watch_sooner(msec_t a, msec_t b)
     return !a || (b && b < a) ? b : a;
 }
 
-/* When the server's news may be looked into. */
-static msec_t watch_news_at(const struct watch *watch)
+msec_t watch_news_at(const struct watch *watch)
 {
-    return watch->idle_since + (watch->fruitless < WATCH_FRUITLESS_MAX ? 0 : WATCH_FRUITLESS_PAUSE);
+    return watch->fruitless < WATCH_FRUITLESS_MAX ? watch->idle_since
+                                                  : watch->looked_at + WATCH_FRUITLESS_PAUSE;
+}
+
+/* Is there news of a folder that is not open, which may have to wait? */
+static bool watch_has_heard(const struct watch *watch)
+{
+    bool heard = false;
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        heard = heard || (watch_folder(watch, i) && watch_folder(watch, i)->heard);
+    return heard;
 }
 
 /* For the next moment that there may be an errand at. */
@@ -41,6 +49,8 @@ static void watch_set_timer(struct watch *watch)
         if (watch->current && watch->current->folder.news)
             next = watch_sooner(next, watch_news_at(watch));
     }
+    if (watch_news_at(watch) > now && watch_has_heard(watch))
+        next = watch_sooner(next, watch_news_at(watch));
     net_timer_start(watch->timer, next > now ? next - now : 0);
 }
 

@@ -11,6 +11,7 @@ void watch_want(struct mailbox_folder *folder, enum folder_look look)
         look = FOLDER_LOOK_NEWS;
     if (folder->want < look)
         folder->want = look;
+    folder->heard = false;
 }
 
 void watch_want_all(struct watch *watch)
@@ -32,7 +33,8 @@ void watch_want_all(struct watch *watch)
 static bool watch_may_visit(const struct watch *watch, const struct mailbox_folder *folder)
 {
     return folder->watch == watch && folder->want && folder_name_resolved(&folder->called) &&
-           folder_settled(&folder->folder);
+           folder_settled(&folder->folder) &&
+           (!folder->heard || watch_now(watch) >= watch_news_at(watch));
 }
 
 bool watch_is_free(const struct watch *watch)
@@ -90,7 +92,9 @@ static void watch_visit(struct watch *watch, struct mailbox_folder *folder)
     enum folder_look look = folder->want;
     if (watch->current != folder)
         watch_close_folder(watch);
+    watch->at_word = folder->heard || look == FOLDER_LOOK_NEWS;
     folder->want = FOLDER_LOOK_NONE;
+    folder->heard = false;
     folder->folder.expect_none = folder->listened;
     folder->listened = false;
     watch_enter(watch, WATCH_WORKING);
@@ -146,12 +150,16 @@ void watch_tell_folder(struct watch *watch, struct mailbox_folder *folder)
     work->delivered = work->delivered_bytes = 0;
 }
 
-/* News that turned out to be none, again and again, wait a moment: see watch_listen.c. */
-static bool watch_hears_news(struct watch *watch, const struct folder *folder)
+/* Looks at the server's word that bring nothing, again and again, wait a moment: see
+ * watch_news_at(). */
+static void watch_count_fruit(struct watch *watch)
 {
-    bool none = folder->look == FOLDER_LOOK_NEWS && !folder->found_any;
-    watch->fruitless = none ? watch->fruitless + 1 : 0;
-    return folder->news && watch->fruitless < WATCH_FRUITLESS_MAX;
+    if (watch->current->folder.took_any) {
+        watch->fruitless = 0;
+    } else if (watch->at_word) {
+        watch->fruitless++;
+        watch->looked_at = watch_now(watch);
+    }
 }
 
 /* The open folder is through. */
@@ -159,6 +167,7 @@ static void watch_folder_through(struct watch *watch)
 {
     struct mailbox_folder *folder = watch->current;
     watch_tell_folder(watch, folder);
+    watch_count_fruit(watch);
     if (folder->folder.state == FOLDER_FAILED) {
         watch_folder_failed(watch);
         return;
@@ -169,7 +178,7 @@ static void watch_folder_through(struct watch *watch)
         watch->spread_due = true;
     }
     folder->told = false;
-    if (watch_continuous(watch) && watch_hears_news(watch, &folder->folder))
+    if (watch_continuous(watch) && folder->folder.news && watch->fruitless < WATCH_FRUITLESS_MAX)
         watch_want(folder, FOLDER_LOOK_NEWS);
 }
 

@@ -45,11 +45,11 @@ static void log_check_stamp(const char *stamp)
         assert_true(form[i] == '0' ? isdigit((unsigned char)stamp[i]) : stamp[i] == form[i]);
 }
 
-static const struct log_scope account = {"trap@mx", NULL};
-static const struct log_scope folder = {"trap@mx", "INBOX"};
-static const struct log_scope folder_only = {NULL, "INBOX"};
-static const struct log_scope nothing = {NULL, NULL};
-static const struct log_scope hostile = {"a\nb", "\"\\\x1B[0m"};
+static const struct log_scope account = {.account = "trap@mx", .folder = NULL};
+static const struct log_scope folder = {.account = "trap@mx", .folder = "INBOX"};
+static const struct log_scope folder_only = {.account = NULL, .folder = "INBOX"};
+static const struct log_scope nothing = {.account = NULL, .folder = NULL};
+static const struct log_scope hostile = {.account = "a\nb", .folder = "\"\\\x1B[0m"};
 
 static const struct {
     const struct log_scope *scope;
@@ -190,6 +190,46 @@ static void test_hooks(void **state)
     free(text);
 }
 
+static int log_count(const char *text, const char *words)
+{
+    int count = 0;
+    while ((text = strstr(text, words))) {
+        count++;
+        text++;
+    }
+    return count;
+}
+
+/* All scopes of one share have it together. */
+static void test_share(void **state)
+{
+    (void)state;
+    struct log_share share = {0};
+    const struct log_scope shares[] = {{.account = "trap@mx", .share = &share},
+                                       {.account = "trap@mx", .folder = "INBOX", .share = &share}};
+    log_capture(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+    for (int i = 0; i < LOG_SHARE_LINES; i++) {
+        log_warning(&shares[i % 2], "W");
+        log_info(&shares[1], "I");
+        log_error(&shares[0], "E");
+        log_debug(&shares[0], "D");
+        log_warning(&folder, "other");
+    }
+    log_share_end(&shares[0]);
+    log_share_end(&shares[0]);
+    log_warning(&shares[1], "again");
+    char *text = log_captured();
+    assert_int_equal(log_count(text, ": W\n") + log_count(text, ": I\n"), LOG_SHARE_LINES);
+    assert_int_equal(log_count(text, ": E\n"), LOG_SHARE_LINES);
+    assert_int_equal(log_count(text, ": D\n"), LOG_SHARE_LINES);
+    assert_int_equal(log_count(text, ": other\n"), LOG_SHARE_LINES);
+    assert_int_equal(log_count(text, " warning trap@mx: 100 more lines about it were left out\n"),
+                     1);
+    assert_int_equal(log_count(text, "left out"), 1);
+    assert_int_equal(log_count(text, ": again\n"), 1);
+    free(text);
+}
+
 static void test_long_line(void **state)
 {
     (void)state;
@@ -213,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_share),
         cmocka_unit_test(test_long_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
