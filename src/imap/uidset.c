@@ -60,19 +60,30 @@ static size_t imap_uidset_find(const struct imap_uidset *set, uint32_t uid)
     return low;
 }
 
+/* What was taken from the front may come back by thousands, to millions: the shorter side moves. */
 static void imap_uidset_insert(struct imap_uidset *set, size_t index, struct imap_range range)
 {
-    imap_uidset_reserve(set);
-    memmove(set->ranges + index + 1, set->ranges + index,
-            (set->count - index) * sizeof *set->ranges);
+    if (set->ranges > set->memory && index < set->count / 2) {
+        set->ranges--;
+        memmove(set->ranges, set->ranges + 1, index * sizeof *set->ranges);
+    } else {
+        imap_uidset_reserve(set);
+        memmove(set->ranges + index + 1, set->ranges + index,
+                (set->count - index) * sizeof *set->ranges);
+    }
     set->ranges[index] = range;
     set->count++;
 }
 
 static void imap_uidset_erase(struct imap_uidset *set, size_t index, size_t count)
 {
-    memmove(set->ranges + index, set->ranges + index + count,
-            (set->count - index - count) * sizeof *set->ranges);
+    size_t behind = set->count - index - count;
+    if (index < behind) {
+        memmove(set->ranges + count, set->ranges, index * sizeof *set->ranges);
+        set->ranges += count;
+    } else {
+        memmove(set->ranges + index, set->ranges + index + count, behind * sizeof *set->ranges);
+    }
     set->count -= count;
 }
 

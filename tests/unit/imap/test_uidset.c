@@ -316,6 +316,32 @@ static void random_step(struct imap_uidset *set, bool *naive, unsigned *seed)
     }
 }
 
+/* What a broker gives back, and what is gone, of a folder with millions of mails that lie apart:
+ * takes minutes where all of them are moved for each. */
+static void test_put_back(void **state)
+{
+    (void)state;
+    enum {
+        RANGES = 4000000,
+        BACK = 40000
+    };
+    struct imap_uidset set = {0};
+    for (uint32_t i = 1; i <= RANGES; i++)
+        imap_uidset_add(&set, 2 * i, 2 * i);
+    for (uint32_t i = 1; i <= BACK; i++)
+        assert_int_equal(imap_uidset_take_first(&set), 2 * i);
+    for (uint32_t i = 1; i <= BACK; i++)
+        imap_uidset_add(&set, 2 * i, 2 * i);
+    assert_int_equal(set.count, RANGES);
+    for (uint32_t i = 1; i <= BACK; i++)
+        imap_uidset_remove(&set, 2 * i);
+    for (uint32_t i = BACK; i; i--)
+        imap_uidset_add(&set, 2 * i, 2 * i);
+    for (uint32_t i = 1; i <= RANGES; i++)
+        assert_int_equal(imap_uidset_take_first(&set), 2 * i);
+    assert_int_equal(imap_uidset_take_first(&set), 0);
+}
+
 static void test_against_bitmap(void **state)
 {
     (void)state;
@@ -398,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_drop_below),
         cmocka_unit_test(test_queue_memory),
+        cmocka_unit_test(test_put_back),
         cmocka_unit_test(test_against_bitmap),
         cmocka_unit_test(test_text_round_trip),
         cmocka_unit_test(test_add_set),
