@@ -5,7 +5,6 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "hpfeeds/client.h"
 #include "net/conn.h"
 #include "sink/mail.h"
@@ -49,21 +48,22 @@ static void publisher_flush(struct publisher *publisher)
     buf_clear(output);
 }
 
-/* What a broker says, unless it repeats the secret, which it knows, in plain or in base64. The
- * default secret is none, but a word that may be said. */
+/* What a broker says, unless it repeats the secret, which it knows, in plain or in base64: where
+ * that is cut off, its beginning would be shown. The default secret is none, but a word that may be
+ * said. */
 static const char *publisher_words(const struct publisher *publisher,
                                    const struct hpfeeds_client_event *event)
 {
-    const struct hpfeeds_frame *frame = &event->frame; /* all of it: what is shown may be cut */
     const char *secret = publisher->settings->secret;
+    const struct hpfeeds_frame *said = &event->frame;
     size_t len = strlen(secret);
     struct buf encoded = {0};
-    if (!strcmp(secret, "secret") || !len || !frame->payload_len)
+    if (!len || !strcmp(secret, "secret"))
         return event->text;
     buf_reserve_exact(&encoded, len / 3 * 4 + 5);
     base64_encode(&encoded, secret, len);
-    bool held = memmem(frame->payload, frame->payload_len, secret, len) ||
-                memmem(frame->payload, frame->payload_len, encoded.data, encoded.len);
+    bool held = memmem(said->payload, said->payload_len, secret, len) ||
+                memmem(said->payload, said->payload_len, encoded.data, encoded.len);
     mem_wipe(encoded.data, encoded.cap);
     buf_release(&encoded);
     return held ? "(its words repeat the secret)" : event->text;
