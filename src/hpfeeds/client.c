@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -116,4 +117,21 @@ enum hpfeeds_client_state hpfeeds_client_state(const struct hpfeeds_client *clie
 struct buf *hpfeeds_client_output(struct hpfeeds_client *client)
 {
     return &client->output;
+}
+
+const char *hpfeeds_client_words(const struct hpfeeds_client_event *event, const char *secret)
+{
+    const struct hpfeeds_frame *said = &event->frame;
+    size_t len = strlen(secret);
+    struct buf encoded = {0};
+    if (!len || !strcmp(secret, "secret"))
+        return event->text;
+    buf_reserve_exact(&encoded, len / 3 * 4 + 5);
+    base64_encode(&encoded, secret, len);
+    /* Not in what is shown: where that is cut off, the beginning of one would stand. */
+    bool held = memmem(said->payload, said->payload_len, secret, len) ||
+                memmem(said->payload, said->payload_len, encoded.data, encoded.len);
+    mem_wipe(encoded.data, encoded.cap);
+    buf_release(&encoded);
+    return held ? "(its words repeat the secret)" : event->text;
 }

@@ -51,4 +51,8 @@ enum hpfeeds_client_state hpfeeds_client_state(const struct hpfeeds_client *clie
 /* What must be sent; the caller sends it and clears it. AUTH appears here. */
 struct buf *hpfeeds_client_output(struct hpfeeds_client *client);
 
+/* What the broker says with an ERROR, unless it repeats the secret, which it knows, in plain or in
+ * base64. The default secret, the word "secret", is none, but a word that may be said. */
+const char *hpfeeds_client_words(const struct hpfeeds_client_event *event, const char *secret);
+
 #endif

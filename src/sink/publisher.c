@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
 #include "base/mem.h"
 #include "hpfeeds/client.h"
 #include "net/conn.h"
@@ -48,27 +47,6 @@ static void publisher_flush(struct publisher *publisher)
     buf_clear(output);
 }
 
-/* What a broker says, unless it repeats the secret, which it knows, in plain or in base64: where
- * that is cut off, its beginning would be shown. The default secret is none, but a word that may be
- * said. */
-static const char *publisher_words(const struct publisher *publisher,
-                                   const struct hpfeeds_client_event *event)
-{
-    const char *secret = publisher->settings->secret;
-    const struct hpfeeds_frame *said = &event->frame;
-    size_t len = strlen(secret);
-    struct buf encoded = {0};
-    if (!len || !strcmp(secret, "secret"))
-        return event->text;
-    buf_reserve_exact(&encoded, len / 3 * 4 + 5);
-    base64_encode(&encoded, secret, len);
-    bool held = memmem(said->payload, said->payload_len, secret, len) ||
-                memmem(said->payload, said->payload_len, encoded.data, encoded.len);
-    mem_wipe(encoded.data, encoded.cap);
-    buf_release(&encoded);
-    return held ? "(its words repeat the secret)" : event->text;
-}
-
 static void publisher_handle(struct publisher *publisher, const struct hpfeeds_client_event *event)
 {
     struct err err;
@@ -86,9 +64,10 @@ static void publisher_handle(struct publisher *publisher, const struct hpfeeds_c
     case HPFEEDS_CLIENT_ERROR:
         if (event->later)
             err_set(&err, ERR_RETRY_LATER, "the broker says: %s",
-                    publisher_words(publisher, event));
+                    hpfeeds_client_words(event, publisher->settings->secret));
         else
-            err_set(&err, ERR_GIVE_UP, "the broker refused: %s", publisher_words(publisher, event));
+            err_set(&err, ERR_GIVE_UP, "the broker refused: %s",
+                    hpfeeds_client_words(event, publisher->settings->secret));
         publisher_gone(publisher, event->later ? PUBLISHER_PUT_OFF : PUBLISHER_REFUSED, &err);
         break;
     }

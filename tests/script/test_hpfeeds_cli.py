@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from peers.fixtures import plain
 from peers.hpfeeds import ERROR, INFO, PUBLISH, Broker, Client, frame
 from peers.process import program
 
@@ -306,6 +307,8 @@ class Fake:
     (dict(first=GREETING, read="all", then=frame(PUBLISH, b"\x01a\x01bx")), 0, "1 message taken"),
     (dict(first=GREETING, read="all", then=frame(ERROR, b"no")), REFUSED, "refused by the broker: no"),
     (dict(first=GREETING, read="all", then=frame(ERROR, b"\x1b[2J")), REFUSED, "\\x1b[2J"),
+    (dict(first=GREETING, read="all", then=frame(ERROR, b"no, writersecret")), REFUSED,
+     "its words repeat the secret"),
     # About the broker, not about us: worth another try.
     (dict(first=GREETING, read="all", then=frame(ERROR, b"full, try again later. chan=b")),
      UNREACHABLE, "not confirmed: the broker says: full, try again later. chan=b"),
@@ -326,6 +329,7 @@ def test_publish_to_a_strange_broker(fake, code, message):
     result = hpfeeds("publish", *options(fake.port), "x" * 100000)
     assert result.returncode == code, result.stderr
     assert message in result.stderr.decode()
+    assert "writersecret" not in result.stderr.decode()
 
 
 @pytest.mark.parametrize("fake, code, message", [
@@ -333,6 +337,8 @@ def test_publish_to_a_strange_broker(fake, code, message):
     (dict(first=GREETING, read="some", reset=True), UNREACHABLE, ""),
     (dict(first=GREETING, then=frame(ERROR, b"no")), REFUSED, "refused by the broker: no"),
     (dict(first=GREETING, then=frame(ERROR, b"down, try again later")), UNREACHABLE, "down"),
+    (dict(first=GREETING, then=frame(ERROR, b"writersecret, try again later")), UNREACHABLE,
+     "its words repeat the secret"),
     (dict(first=b"HTTP/1.0 400 Bad Request\r\n"), UNREACHABLE, "hpfeeds frame"),
 ])
 def test_subscribe_to_a_strange_broker(fake, code, message):
@@ -475,12 +481,13 @@ def mail_json(mail):
 
 def test_format_json(broker, subscription):
     wanted = subscription("--format", "json", "-n", "2")
-    assert hpfeeds("publish", *options(broker.port), "-", stdin="Grüße\n".encode()).returncode == 0
+    assert hpfeeds("publish", *options(broker.port), "-", stdin="Grüße\x1b\x9b\u202e\n".encode()).returncode == 0
     assert hpfeeds("publish", *options(broker.port), "-", stdin=b"\xff\0").returncode == 0
     assert wanted.finish()[0] == 0
+    assert plain(wanted.out.read_text())
     lines = [json.loads(line) for line in wanted.out.read_text().splitlines()]
     assert lines == [
-        {"ident": "writer", "channel": "spam.mails", "payload": "Grüße\n"},
+        {"ident": "writer", "channel": "spam.mails", "payload": "Grüße\x1b\x9b\u202e\n"},
         {"ident": "writer", "channel": "spam.mails",
          "payload_base64": base64.b64encode(b"\xff\0").decode()}]
 

@@ -19,6 +19,7 @@ enum {
 struct feed_link {
     struct net_conn *conn;
     struct hpfeeds_client *session;
+    const struct feed_target *target;
     const struct feed_link_events *events;
     void *ctx;
     struct net_deferred *go_on; /* after a rest */
@@ -48,11 +49,12 @@ static void link_tell_over(struct feed_link *link, enum feed_end end, const char
 static void link_handle_error(struct feed_link *link, const struct hpfeeds_client_event *event)
 {
     char text[sizeof event->text + sizeof "the broker says: "];
+    const char *words = hpfeeds_client_words(event, link->target->secret);
     if (!event->later) {
-        link_tell_over(link, FEED_END_ERROR, event->text);
+        link_tell_over(link, FEED_END_ERROR, words);
         return;
     }
-    snprintf(text, sizeof text, "the broker says: %s", event->text);
+    snprintf(text, sizeof text, "the broker says: %s", words);
     link_tell_over(link, FEED_END_FAILED, text);
 }
 
@@ -149,6 +151,7 @@ struct feed_link *feed_link_open(struct net_loop *loop, const struct feed_target
                                  const struct feed_link_events *events, void *ctx)
 {
     struct feed_link *link = mem_new(struct feed_link);
+    link->target = target;
     link->events = events;
     link->ctx = ctx;
     link->go_on = net_deferred_new(loop, link_on_go_on, link);

@@ -44,7 +44,7 @@ struct feed_link_events {
     void (*over)(void *ctx, enum feed_end end, const char *text);
 };
 
-/* Begins to connect. The target's strings are copied; events come from the loop only. */
+/* Begins to connect. The target outlives the link; events come from the loop only. */
 struct feed_link *feed_link_open(struct net_loop *loop, const struct feed_target *target,
                                  const struct feed_link_events *events, void *ctx);
 /* Queues frames; the buffer is empty afterwards. */

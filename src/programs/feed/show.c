@@ -173,7 +173,7 @@ static void show_json(const struct hpfeeds_frame *frame)
                   frame->channel, frame->channel_len, text ? "payload" : "payload_base64", payload,
                   text ? frame->payload_len : base64.len);
     if (line) /* names that are not UTF-8 come from no sound broker */
-        json_dumpf(line, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        json_dumpf(line, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
     putchar('\n');
     json_decref(line);
     buf_release(&base64);
