@@ -48,10 +48,21 @@ void watch_drop_list(struct watch *watch)
     watch->listed = NULL;
 }
 
+/* The name stands in the log and the state. A short password may be a part of any name. */
+static bool watch_repeats_password(const struct watch *watch, const char *name)
+{
+    const char *password = watch_account(watch)->password;
+    return password && strlen(password) >= 8 && strstr(name, password);
+}
+
 void watch_list_data(struct watch *watch, const struct imap_response *response)
 {
-    for (size_t i = 0; watch->listed && i <= watch_account(watch)->folder_count; i++)
-        folder_name_offer(&watch->listed[i], response);
+    for (size_t i = 0; watch->listed && i <= watch_account(watch)->folder_count; i++) {
+        struct folder_name *name = &watch->listed[i];
+        folder_name_offer(name, response);
+        if (name->special && name->name && watch_repeats_password(watch, name->name))
+            folder_name_reset(name);
+    }
 }
 
 /* A special use that LIST does not show keeps the name it had: if that is gone, opening it says so.

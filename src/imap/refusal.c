@@ -11,7 +11,8 @@
 #include "imap/encode.h"
 
 enum {
-    IMAP_PAUSE_MAX = 3600 * 1000
+    IMAP_PAUSE_MAX = 3600 * 1000,
+    IMAP_SECRET_BEGIN = 8, /* bytes of a secret that are its beginning */
 };
 
 /* As Gmail, Outlook, Yahoo, Dovecot and Courier put it when waiting helps. */
@@ -92,36 +93,46 @@ msec_t imap_refusal_pause(const struct imap_response *response)
     return value < IMAP_PAUSE_MAX ? value : IMAP_PAUSE_MAX;
 }
 
-/* What a server says, or what was made of it. */
+/* Where secrets are looked for. */
 struct imap_words {
     const char *text;
     size_t len;
+    bool shown; /* it was escaped, and perhaps cut or put in capitals */
 };
+
+static bool imap_shown_begin(const char *text, const struct buf *form)
+{
+    char begin[4 * IMAP_SECRET_BEGIN + 1];
+    size_t len = form->len < IMAP_SECRET_BEGIN ? form->len : IMAP_SECRET_BEGIN;
+    text_escape(begin, sizeof begin, form->data, len);
+    bool found = strcasestr(text, begin);
+    mem_wipe(begin, sizeof begin);
+    return found;
+}
 
 /* Is `form` in the text? Wipes it. */
 static bool imap_words_hold(const struct imap_words *words, struct buf *form)
 {
-    bool found = form->len && memmem(words->text, words->len, form->data, form->len);
+    bool found = false;
+    if (form->len)
+        found = words->shown ? imap_shown_begin(words->text, form)
+                             : memmem(words->text, words->len, form->data, form->len) != NULL;
     mem_wipe(form->data, form->cap);
     buf_clear(form);
     return found;
 }
 
-/* As it is, as a log shows it, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN
- * encode it. */
+/* As it is, as the LOGIN command quotes it, as AUTHENTICATE LOGIN and PLAIN encode it. */
 static bool imap_words_hold_password(const struct imap_words *words, const char *user,
                                      const char *password)
 {
     size_t len = strlen(password), user_len = strlen(user);
     struct buf form = {0}, plain = {0};
-    buf_reserve_exact(&form, 2 * user_len + 4 * len + 16);
+    buf_reserve_exact(&form, 2 * (user_len + len) + 16);
     buf_reserve_exact(&plain, user_len + len + 2);
 
     buf_add(&form, password, len);
     bool found = imap_words_hold(words, &form);
-    text_escape((char *)form.data, form.cap, password, len);
-    form.len = strlen((const char *)form.data);
-    found = imap_words_hold(words, &form) || found;
     imap_add_quoted(&form, password, len);
     found = imap_words_hold(words, &form) || found;
     base64_encode(&form, password, len);
@@ -156,21 +167,24 @@ static bool imap_words_hold_token(const struct imap_words *words, const char *to
     return found;
 }
 
-const char *imap_refusal_secret(const char *words, size_t len,
-                                const struct sasl_credentials *credentials)
+/* What of the secrets its words repeat, or NULL. */
+static const char *imap_words_secret(const struct imap_words *words,
+                                     const struct sasl_credentials *credentials)
 {
-    const struct imap_words said = {words, len};
     const char *password = credentials->password, *token = credentials->access_token;
     if (password && *password &&
-        imap_words_hold_password(&said, credentials->user ? credentials->user : "", password))
+        imap_words_hold_password(words, credentials->user ? credentials->user : "", password))
         return "password";
-    return token && *token && imap_words_hold_token(&said, token) ? "access token" : NULL;
+    if (token && *token && imap_words_hold_token(words, token))
+        return "access token";
+    return NULL;
 }
 
 char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
                          const struct sasl_credentials *credentials)
 {
-    const char *secret = imap_refusal_secret(response->text, response->text_len, credentials);
+    const struct imap_words words = {.text = response->text, .len = response->text_len};
+    const char *secret = imap_words_secret(&words, credentials);
     if (secret) {
         snprintf(out, cap, "(its words repeat the %s)", secret);
         return out;
@@ -180,4 +194,10 @@ char *imap_refusal_words(char *out, size_t cap, const struct imap_response *resp
         return out;
     }
     return text_escape(out, cap, response->text, response->text_len);
+}
+
+const char *imap_refusal_shows(const char *shown, const struct sasl_credentials *credentials)
+{
+    const struct imap_words words = {.text = shown, .len = strlen(shown), .shown = true};
+    return imap_words_secret(&words, credentials);
 }

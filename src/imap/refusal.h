@@ -30,8 +30,8 @@ msec_t imap_refusal_pause(const struct imap_response *response);
  * `out`. */
 char *imap_refusal_words(char *out, size_t cap, const struct imap_response *response,
                          const struct sasl_credentials *credentials);
-/* Which of them its words, or what was made of them for a log, repeat: "password"; NULL: none. */
-const char *imap_refusal_secret(const char *words, size_t len,
-                                const struct sasl_credentials *credentials);
+/* Which of these secrets an error's text repeats, or the beginning of one: "password"; NULL: none.
+ * It may quote the server, escaped, cut anywhere, and in capitals. */
+const char *imap_refusal_shows(const char *shown, const struct sasl_credentials *credentials);
 
 #endif

@@ -251,11 +251,11 @@ static int imap_session_dispatch(struct imap_session *session, struct imap_event
 }
 
 /* The parser gave up, and its error may quote the server. Who has just been told the password
- * may repeat it, in a form that cannot be known. */
+ * may repeat it, in a form that cannot be known; later it is no such mistake. */
 static int imap_session_broken(const struct imap_session *session, struct err *err)
 {
     enum imap_login_state state = session->login.state;
-    const char *secret = imap_refusal_secret(err->text, strlen(err->text), &session->credentials);
+    const char *secret = imap_refusal_shows(err->text, &session->credentials);
     if (state == IMAP_LOGIN_AUTH || state == IMAP_LOGIN_CAPABILITY_AGAIN)
         err_set(err, ERR_RETRY_LATER, "the server breaks the protocol during the login");
     else if (secret)

@@ -4,6 +4,7 @@ memory, to the terminal.
 What is asserted: that the pass ends, that other mailboxes get their mail, that nothing is lost,
 doubled or removed undelivered, and what the user is told."""
 import base64
+import json
 import threading
 
 import pytest
@@ -297,6 +298,38 @@ def test_a_password_that_is_repeated_is_not_shown(imap, hpfeeds, run, options):
     notes = " ".join(note for _, note in result.recorded().values())
     for form in forms:
         assert form not in result.out + result.err + notes, result
+
+
+# Where a line that breaks the protocol is quoted, in part.
+BREAKS = {
+    "tag": lambda form: f"{form} hello\r\n",
+    "word": lambda form: f"* {form} {'(' * 40}\r\n",
+    "size": lambda form: f"* 1 FETCH (BODY[] {{{form}}}\r\n",
+}
+
+
+@pytest.mark.parametrize("secret", [SECRET, 'p"ss\\w\x7frd', "0815", SECRET * 3])
+def test_a_password_in_a_line_that_is_none_is_not_shown(imap, hpfeeds, run, secret):
+    """Nor in capitals, nor its beginning; nor where it is a folder's name."""
+    forms = [secret, base64.b64encode(b"\0trap\0" + secret.encode()).decode()]
+    servers = []
+    for place, line in BREAKS.items():
+        for number, form in enumerate(forms):
+            server = imap(spam(1), name=f"{place}-{number}")
+            server.on("SELECT", lambda s, c, line=line(form): s.send(line))
+            servers.append(server)
+    # A name that could be any word is taken.
+    name = secret if len(secret) > 7 else "Spam"
+    named = imap(spam(1), name="named")
+    named.on("LIST", lambda s, c: s.send('* LIST (\\Junk) "/" {%d}\r\n%s\r\n' % (len(name), name))
+             or s.ok(c))
+    result = run(hpfeeds.feed(), [*(server.mailbox(password=secret) for server in servers),
+                                  named.mailbox(password=secret, folders=["\\Junk"])],
+                 "--log-level", "debug")
+    assert result.code == 1 and result.err.count("repeat the password") >= 5, result
+    written = (result.out + result.err + result.state.read_bytes().decode("latin-1")).lower()
+    for form in (*forms, json.dumps(secret)[1:-1], secret.replace("\x7f", "\\x7f")):
+        assert form.lower()[:14] not in written, (form, result)
 
 
 # --- no end --------------------------------------------------------------------------------------
