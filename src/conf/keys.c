@@ -71,6 +71,13 @@ static void conf_keys_list(const struct conf_key *known, struct buf *out)
             buf_printf(out, "%s%s", out->len ? ", " : "", known->name);
 }
 
+/* Nearest to no key that is known, it may be a part of a secret that was not in quotes: shown when
+ * it looks like a key, all the same. */
+static bool conf_keys_plain(const char *name)
+{
+    return name[strspn(name, "abcdefghijklmnopqrstuvwxyz_-")] == '\0';
+}
+
 /* A misspelt key fills the slot it was meant for, so that it is not reported as missing too. */
 static void conf_keys_take_unknown(struct conf_file *file, const struct conf_yaml_item *item,
                                    const struct conf_key *known, struct conf_keys *keys)
@@ -87,6 +94,7 @@ static void conf_keys_take_unknown(struct conf_file *file, const struct conf_yam
         return;
     }
     struct buf all = {0};
+    shown = shown && conf_keys_plain(name);
     conf_keys_list(known, &all);
     conf_file_error(file, item->key, "unknown key%s%s%s, expected one of %s", shown ? " \"" : "",
                     shown ? name : "", shown ? "\"" : "", buf_cstr(&all));

@@ -106,6 +106,8 @@ static const struct feed_case feed_bad[] = {
     {"Port: 1\n", "f.yml:1:1: unknown key \"Port\": did you mean \"port\"?\n"},
     {"colour: h\n", "f.yml:1:1: unknown key \"colour\"" FEED_UNKNOWN},
     {"1x: h\n", "f.yml:1:1: unknown key" FEED_UNKNOWN},
+    {"{secret: s,hunter2: h}\n", "f.yml:1:12: unknown key" FEED_UNKNOWN},
+    {"Hunter: h\n", "f.yml:1:1: unknown key" FEED_UNKNOWN},
     {"[a]: h\n", "f.yml:1:1: unknown key" FEED_UNKNOWN},
     {"{secret=hunter2}\n", "f.yml:1:2: unknown key" FEED_UNKNOWN},
     {"port: 1\nport: 2\n", "f.yml:2:1: \"port\" is given twice, first in line 1\n"},
