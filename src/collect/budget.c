@@ -16,6 +16,7 @@ enum {
 TAILQ_HEAD(budget_line, budget_queue);
 
 struct budget {
+    struct net_loop *loop;
     size_t bytes_max;
     size_t bytes_used;
     size_t waiting; /* for the sink, of the bytes used */
@@ -108,6 +109,13 @@ static struct budget_queue *budget_queue(const struct budget_waiter *waiter)
     return waiter->fresh ? &waiter->host->fresh : &waiter->host->backlog;
 }
 
+/* Who has to wait keeps what was read, beside all that is reserved. */
+static void budget_look_at_lines(const struct budget *budget)
+{
+    net_loop_read_little(budget->loop,
+                         !TAILQ_EMPTY(&budget->fresh) || !TAILQ_EMPTY(&budget->backlog));
+}
+
 /* Behind all others of its host, which is in the line already if there are any. */
 static void budget_enqueue(struct budget *budget, struct budget_waiter *waiter)
 {
@@ -116,6 +124,7 @@ static void budget_enqueue(struct budget *budget, struct budget_waiter *waiter)
         TAILQ_INSERT_TAIL(budget_line(budget, waiter), queue, entry);
     TAILQ_INSERT_TAIL(&queue->waiters, waiter, entry);
     waiter->waiting = true;
+    budget_look_at_lines(budget);
 }
 
 static void budget_dequeue(struct budget *budget, struct budget_waiter *waiter)
@@ -125,6 +134,7 @@ static void budget_dequeue(struct budget *budget, struct budget_waiter *waiter)
     if (TAILQ_EMPTY(&queue->waiters))
         TAILQ_REMOVE(budget_line(budget, waiter), queue, entry);
     waiter->waiting = false;
+    budget_look_at_lines(budget);
 }
 
 /* Its turn has come; the next one is another host's. */
@@ -151,6 +161,7 @@ static void budget_grant(void *ctx)
 struct budget *budget_new(struct net_loop *loop, size_t bytes, size_t slots)
 {
     struct budget *budget = mem_new(struct budget);
+    budget->loop = loop;
     budget->bytes_max = bytes;
     budget->slots_max = slots;
     TAILQ_INIT(&budget->fresh);

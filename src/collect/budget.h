@@ -2,7 +2,7 @@
  *
  * Memory is reserved when a server announces a body, before its first byte is kept, so whoever
  * has a reservation can finish its mail and no two wait for each other. Who gets none waits in
- * line, its connection paused.
+ * line, its connection paused; while anybody does, little is read at a time, on all connections.
  *
  * There are two lines, so that one mailbox's backlog does not delay another's new mail: fresh mail
  * goes first, and a part of it all is kept for it; but of so many grants in a row one is for the

@@ -9,6 +9,7 @@
 enum {
     /* What one connection may read in one turn before the others have theirs. */
     NET_READ_SHARE = 256 * 1024,
+    NET_READ_LITTLE = 4096, /* at a time, where the owner may have to keep it */
 };
 
 bool net_conn_may_read(const struct net_conn *conn)
@@ -37,8 +38,12 @@ static enum net_io net_conn_fill(struct net_conn *conn, size_t *ret_len)
 {
     struct err err;
     uint8_t *data = conn->loop->read_buffer;
-    enum net_io io = conn->ssl ? net_tls_read(conn->ssl, data, NET_READ_BUFFER, ret_len, &err)
-                               : net_conn_read_plain(conn, data, NET_READ_BUFFER, ret_len, &err);
+    bool little = conn->loop->reads_little;
+    size_t most = little ? NET_READ_LITTLE : NET_READ_BUFFER;
+    if (conn->ssl)
+        net_tls_read_ahead(conn->ssl, !little);
+    enum net_io io = conn->ssl ? net_tls_read(conn->ssl, data, most, ret_len, &err)
+                               : net_conn_read_plain(conn, data, most, ret_len, &err);
     conn->read_wants_write = io == NET_IO_WANT_WRITE;
     conn->loop->came += *ret_len;
     conn->input_over = io == NET_IO_END || io == NET_IO_BROKEN;

@@ -156,6 +156,11 @@ void net_loop_set_rest(struct net_loop *loop, unsigned usec)
     loop->rest = usec;
 }
 
+void net_loop_read_little(struct net_loop *loop, bool little)
+{
+    loop->reads_little = little;
+}
+
 void net_loop_stop(struct net_loop *loop)
 {
     uv_stop(&loop->uv);

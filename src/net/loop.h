@@ -36,6 +36,9 @@ void net_loop_stop(struct net_loop *loop);
  * rests for `usec` before it looks for more, so that more comes at a time. What was to be written
  * has gone out by then. 0, as at first: it never does. */
 void net_loop_set_rest(struct net_loop *loop, unsigned usec);
+/* From now on connections read little at a time, or as much as fits: who cannot take what was read
+ * keeps it until it can. For while many of them may have to wait. */
+void net_loop_read_little(struct net_loop *loop, bool little);
 /* The monotonic clock as of the start of this turn of the loop, and what was skipped. */
 msec_t net_loop_now(const struct net_loop *loop);
 /* For tests: the clock jumps ahead. All timers and deadlines that become due by it fire in the next

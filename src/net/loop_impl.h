@@ -37,6 +37,7 @@ struct net_loop {
     size_t came;                             /* bytes, in this turn */
     unsigned rest;
     uint64_t rests;
+    bool reads_little;
     struct net_resolver *resolver;
     uint8_t read_buffer[NET_READ_BUFFER];
     uint8_t record[NET_RECORD]; /* where small pieces are put together into one TLS record */

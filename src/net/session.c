@@ -187,6 +187,12 @@ enum net_io net_tls_shake(SSL *ssl, const struct net_tls_check *check, struct er
     return io;
 }
 
+void net_tls_read_ahead(SSL *ssl, bool ahead)
+{
+    SSL_set_read_ahead(ssl, ahead);
+    SSL_set_default_read_buffer_len(ssl, ahead ? NET_TLS_READ_AHEAD : 0);
+}
+
 enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, struct err *err)
 {
     size_t len = 0;

@@ -13,11 +13,6 @@
 #include "base/text.h"
 #include "net/tls_impl.h"
 
-enum {
-    /* Up to here one system call may bring several records. */
-    NET_TLS_READ_AHEAD = 65536,
-};
-
 static int net_tls_file_error(struct err *err, const char *what, const char *file)
 {
     char shown[200];

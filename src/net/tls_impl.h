@@ -10,6 +10,11 @@
 #include "base/err.h"
 #include "net/tls.h"
 
+enum {
+    /* Up to here one system call may bring several records. */
+    NET_TLS_READ_AHEAD = 65536,
+};
+
 struct net_tls {
     unsigned refs;
     SSL_CTX *ctx;
@@ -47,6 +52,8 @@ void net_tls_check_release(struct net_tls_check *check);
 
 /* NET_IO_MORE: hands are shaken. */
 enum net_io net_tls_shake(SSL *ssl, const struct net_tls_check *check, struct err *err);
+/* Whether OpenSSL takes as much as there is off the socket, beyond the record at hand. */
+void net_tls_read_ahead(SSL *ssl, bool ahead);
 /* Fills `data` with as much as there is. NET_IO_MORE: there may be more; whatever the outcome,
  * *ret_len bytes came before it. */
 enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, struct err *err);

@@ -380,6 +380,32 @@ static void test_paused_gets_nothing(void **state)
     }
 }
 
+static bool client_has_some(struct stage *stage)
+{
+    return stage->client.got.len;
+}
+
+/* What is read for who cannot take it is kept: little, while that is asked for. */
+static void test_little_is_kept(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        struct stage stage;
+        begin(&stage, tls);
+        net_loop_read_little(stage.loop, true);
+        stage_fill(&stage.server.out, 300000, 2);
+        stage.client.take = 1;
+        stage_run(&stage, client_has_some);
+        assert_in_range(stage.client.conn->kept.cap, 1, 4096);
+        net_loop_read_little(stage.loop, false);
+        stage.client.take = 0;
+        net_conn_resume(stage.client.conn);
+        stage_run(&stage, all_arrived);
+        check_arrived(&stage.server, &stage.client);
+        stage_release(&stage);
+    }
+}
+
 /* A listener's peer that is no net_conn: does to the socket what one never would. */
 static int bare_listener(uint16_t *ret_port)
 {
@@ -746,6 +772,7 @@ int main(void)
         cmocka_unit_test(test_unacknowledged_comes_to_nothing),
         cmocka_unit_test(test_written_before_ready),
         cmocka_unit_test(test_paused_gets_nothing),
+        cmocka_unit_test(test_little_is_kept),
         cmocka_unit_test(test_deadline_of_the_handshake),
         cmocka_unit_test(test_deadline_of_an_answer),
         cmocka_unit_test(test_deadlines_go_by_the_loops_clock),
