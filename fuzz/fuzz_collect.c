@@ -19,6 +19,7 @@
 
 enum {
     FAULTS_MAX = 12,
+    MAILS_MAX = 50,
     TEXT_MAX = 200,
     DELAY = 50 * SECOND, /* what is delayed goes on after so long */
     STAY = 20 * MINUTE,
@@ -83,7 +84,8 @@ static void fuzz_change(struct trap_conn *conn)
 
 static void fuzz_deliver(struct trap_conn *conn)
 {
-    trap_deliver(conn->trap, "INBOX", "one more");
+    if (trap_box(conn->trap, "INBOX")->uidnext < MAILS_MAX)
+        trap_deliver(conn->trap, "INBOX", "one more");
 }
 
 static void fuzz_expunge(struct trap_conn *conn)
