@@ -56,8 +56,8 @@ def configure(directory, dovecot, broker):
 
 def collect(directory, *options):
     as_root = ["--user", "root"] if os.geteuid() == 0 else []
-    subprocess.run(command("imap-collector", *as_root, *options, "-s", "state.db"), cwd=directory,
-                   check=True)
+    subprocess.run(command("imap-collector", *as_root, *options, "-s", "state/state.db"),
+                   cwd=directory, check=True)
 
 
 def subscribe(broker, count):
