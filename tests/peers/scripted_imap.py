@@ -362,11 +362,12 @@ class Session:
         self.ok(command, partial + "done")
 
     def _remove(self, mails):
-        """Takes mails out of the folder, and says so as EXPUNGE does: from the last one on."""
-        for seq, mail in reversed(mails):
+        """Takes mails out of the folder, and says so as EXPUNGE does: from the last one on. They
+        are all gone before a word is said: a client that dies over it does not stop the server."""
+        for _, mail in mails:
             self.folder.mails.remove(mail)
-            self._told -= 1
-            self.send(f"* {seq} EXPUNGE\r\n")
+        self._told -= len(mails)
+        self.send(*(f"* {seq} EXPUNGE\r\n" for seq, _ in reversed(mails)))
 
     def _uid_expunge(self, command):
         mails, _, partial = self._mails(command)
