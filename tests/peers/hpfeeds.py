@@ -9,7 +9,7 @@ import ssl
 import struct
 import time
 
-from peers.process import Process, program
+from peers.process import Process, free_port, program
 
 ERROR, INFO, AUTH, PUBLISH, SUBSCRIBE = range(5)
 
@@ -32,28 +32,28 @@ def frame(opcode, *parts):
 
 
 class Broker:
-    """hpfeeds-broker on a free loopback port."""
+    """hpfeeds-broker on 127.0.0.1:self.port."""
 
-    def __init__(self, directory, accounts=None, options=(), tls=None, port=0, env=None,
+    def __init__(self, directory, accounts=None, options=(), tls=None, port=None, env=None,
                  before=None):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._users = self.directory / "accounts.json"
         self.set_accounts(accounts)
-        endpoint = f"tcp:interface=127.0.0.1:port={port}"
+        self.port = port or free_port()
+        endpoint = f"tcp:interface=127.0.0.1:port={self.port}"
         if tls:
-            endpoint = f"tls:interface=127.0.0.1:port={port}:cert={tls[0]}:key={tls[1]}"
+            endpoint = f"tls:interface=127.0.0.1:port={self.port}:cert={tls[0]}:key={tls[1]}"
         self.process = Process([program("hpfeeds-broker"), "-e", endpoint, "--auth", self._users,
                                 *options], self.directory / "broker.log",
                                env={**os.environ, **(env or {})}, preexec_fn=before)
-        self.port = self._wait_for_port()
+        self._wait_for_start()
 
-    def _wait_for_port(self):
+    def _wait_for_start(self):
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.popen.poll() is None:
-            found = re.search(r"listening on \S+ 127\.0\.0\.1:(\d+)", self.process.text())
-            if found:
-                return int(found.group(1))
+            if re.search(rf"listening on \w+ 127\.0\.0\.1:{self.port}\b", self.process.text()):
+                return
             time.sleep(0.01)
         raise RuntimeError(f"the broker did not start:\n{self.process.text()}")
 

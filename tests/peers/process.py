@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -33,9 +34,9 @@ def share(cases):
 
 
 def _ports():
-    """Ports below those the kernel gives out by itself, which another socket could take between
-    the look and the server's start. Each process has a hundred of its own: who has the first, has
-    them all."""
+    """Ports below those the kernel gives out by itself, which another socket could take while the
+    server is not there: before its start, or between two. Each process has a hundred of its own:
+    who has the first, has them all."""
     for number in itertools.count(os.getpid()):
         first = 10240 + number % 200 * 100
         claim = socket.socket()
@@ -49,17 +50,23 @@ def _ports():
 
 
 _port = _ports()
+_port_lock = threading.Lock()
 
 
 def free_port():
-    for port in _port:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    """For who has to say which port it is before it listens there, or comes back to it."""
+    with _port_lock:
+        return next(filter(_is_free, _port))
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def children(pid):

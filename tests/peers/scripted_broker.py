@@ -20,6 +20,7 @@ import struct
 import threading
 
 from peers.hpfeeds import AUTH, ERROR, INFO, PUBLISH, SUBSCRIBE, frame, string
+from peers.process import free_port
 
 CHANNEL = "spam.mails"
 IDENT, SECRET = "writer", "writer secret"
@@ -133,7 +134,7 @@ class Link:
 class Broker:
     """Listens on 127.0.0.1:self.port."""
 
-    def __init__(self, port=0):
+    def __init__(self):
         self.frame_max = 1 << 20
         self.frame = lambda link, length: None
         self.publish = lambda link, message: False
@@ -146,14 +147,13 @@ class Broker:
         self.errors = []
         self.over = threading.Event()
         self.changed = threading.Condition(threading.RLock())
-        self.port = port
+        self.port = free_port()
         self._listener = None
         self.start()
 
     def start(self):
         """Begins to listen; again after away()."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener):

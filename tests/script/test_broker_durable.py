@@ -27,7 +27,7 @@ def start(tmp_path):
     """start(…): a broker on the store of this test; the one before it is gone, or is killed."""
     started = []
 
-    def start_one(*options, port=0, **kwargs):
+    def start_one(*options, port=None, **kwargs):
         if started:
             started[-1].process.stop(signal.SIGKILL)
         started.append(Broker(tmp_path / f"broker{len(started)}", port=port,

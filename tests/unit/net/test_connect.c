@@ -228,16 +228,23 @@ static void outcome_done(void *ctx, int fd, const union net_address *address, co
         net_address_format(outcome->address, sizeof outcome->address, address);
 }
 
-static int listen_on(const char *text, uint16_t port, int backlog, uint16_t *ret_port)
+/* Has the port, and refuses who connects. */
+static int bind_to(const char *text, uint16_t port, uint16_t *ret_port)
 {
     union net_address address = make_address(text);
     socklen_t size = net_address_size(&address);
     int fd = net_socket_new(address.any.sa_family);
     net_address_set_port(&address, port);
     assert_int_equal(bind(fd, &address.any, size), 0);
-    assert_int_equal(listen(fd, backlog), 0);
     assert_int_equal(getsockname(fd, &address.any, &size), 0);
     *ret_port = ntohs(address.v4.sin_port);
+    return fd;
+}
+
+static int listen_on(const char *text, uint16_t port, int backlog, uint16_t *ret_port)
+{
+    int fd = bind_to(text, port, ret_port);
+    assert_int_equal(listen(fd, backlog), 0);
     return fd;
 }
 
@@ -307,13 +314,16 @@ static void test_all_refused(void **state)
     static const char *const list[] = {"127.0.0.1", "127.0.0.2", NULL};
     (void)state;
     uint16_t port;
-    close(listen_on("127.0.0.1", 0, 1, &port));
+    int first = bind_to("127.0.0.1", 0, &port);
+    int second = bind_to("127.0.0.2", port, &port);
     struct outcome outcome = try_all(list, port);
     assert_int_equal(outcome.fd, -1);
     assert_int_equal(outcome.err.action, ERR_RETRY_LATER);
     assert_non_null(strstr(outcome.err.text, "cannot connect to mail.example:"));
     assert_non_null(strstr(outcome.err.text, "Connection refused (127.0.0.1), "));
     assert_non_null(strstr(outcome.err.text, "Connection refused (127.0.0.2)"));
+    close(first);
+    close(second);
 }
 
 static void test_cancelled(void **state)
