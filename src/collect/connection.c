@@ -284,12 +284,9 @@ static size_t connection_conn_data(void *ctx, const uint8_t *data, size_t len)
         connection_event(connection, &event);
     if (!connection->session)
         return len;
+    if (got >= 0 && connection->pieces > CONNECTION_PIECES)
+        got = err_set(&err, ERR_RETRY_LATER, "the server talks on and does not answer");
     if (got < 0) {
-        connection_fail(connection, &err);
-        return len;
-    }
-    if (connection->pieces > CONNECTION_PIECES) {
-        err_set(&err, ERR_RETRY_LATER, "the server talks on and does not answer");
         connection_fail(connection, &err);
         return len;
     }

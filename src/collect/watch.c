@@ -64,9 +64,8 @@ void watch_nudge(struct watch *watch)
 
 bool watch_waits(const struct watch *watch)
 {
-    const struct mailbox *mailbox = watch->mailbox;
-    for (size_t i = 0; i < mailbox->account->folder_count; i++)
-        if (mailbox->folders[i].watch == watch && mailbox->folders[i].folder.in_flight)
+    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
+        if (watch_folder(watch, i) && watch_folder(watch, i)->folder.in_flight)
             return false;
     return watch->connection.session && !watch->connection.stalled;
 }

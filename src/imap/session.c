@@ -251,7 +251,8 @@ static int imap_session_dispatch(struct imap_session *session, struct imap_event
 }
 
 /* The parser gave up, and its error may quote the server. Who has just been told the password
- * may repeat it, in a form that cannot be known; later it is no such mistake. */
+ * may repeat it, in a form that cannot be known: nothing is quoted. At other times it is, but for
+ * the forms that are. */
 static int imap_session_broken(const struct imap_session *session, struct err *err)
 {
     enum imap_login_state state = session->login.state;

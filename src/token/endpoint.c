@@ -75,11 +75,12 @@ static void endpoint_give(struct token_endpoint *source)
 {
     struct oauth_token token = source->token;
     source->token = (struct oauth_token){0};
-    endpoint_end_round(source);
-    if (token.access)
+    if (token.access) {
+        endpoint_end_round(source);
         token_keeper_got(source->keeper, token.access, token.has_lifetime ? &token.lifetime : NULL);
-    else
+    } else {
         endpoint_fail(source, &source->refused);
+    }
     oauth_token_release(&token);
 }
 
