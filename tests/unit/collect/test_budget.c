@@ -31,6 +31,14 @@ struct fixture {
     struct waiter waiters[WAITERS];
 };
 
+/* These are of one host. */
+static void init_waiters(struct waiter *waiters, size_t count, struct budget_host *host, bool fresh)
+{
+    for (size_t i = 0; i < count; i++)
+        waiters[i].waiter =
+            (struct budget_waiter){.granted = granted, .host = host, .fresh = fresh};
+}
+
 static int set_up(void **state)
 {
     static struct fixture fixture;
@@ -38,8 +46,7 @@ static int set_up(void **state)
     fixture.budget = budget_new(fixture.loop, 100, 3);
     for (size_t i = 0; i < WAITERS; i++) {
         budget_host_init(&fixture.hosts[i]);
-        fixture.waiters[i].waiter.granted = granted;
-        fixture.waiters[i].waiter.host = &fixture.hosts[i];
+        init_waiters(&fixture.waiters[i], 1, &fixture.hosts[i], false);
     }
     turns = 0;
     *state = &fixture;
@@ -160,11 +167,7 @@ static void test_a_host_has_a_share(void **state)
     struct waiter slow[2] = {0};
     budget_open(fixture->budget, true);
     budget_set_slots(fixture->budget, 100);
-    for (size_t i = 0; i < 2; i++) {
-        slow[i].waiter.granted = granted;
-        slow[i].waiter.host = &fixture->hosts[0];
-        slow[i].waiter.fresh = true;
-    }
+    init_waiters(slow, 2, &fixture->hosts[0], true);
     for (size_t i = 0; i < WAITERS; i++)
         fixture->waiters[i].waiter.fresh = true;
     assert_true(request(fixture, 0, 40));
@@ -193,12 +196,9 @@ static void test_a_host_has_a_share_of_the_mails(void **state)
     size_t given = 0;
     budget_open(fixture->budget, true);
     budget_set_slots(fixture->budget, 40);
-    for (size_t i = 0; i < 40; i++) {
-        slow[i].waiter.granted = granted;
-        slow[i].waiter.host = &fixture->hosts[0];
-        slow[i].waiter.fresh = true;
+    init_waiters(slow, 40, &fixture->hosts[0], true);
+    for (size_t i = 0; i < 40; i++)
         given += budget_request(fixture->budget, &slow[i].waiter, 1);
-    }
     assert_in_range(given, 30, 35);
     for (size_t i = 1; i < WAITERS; i++) {
         fixture->waiters[i].waiter.fresh = true;
@@ -213,11 +213,9 @@ static void test_hosts_take_turns(void **state)
     struct fixture *fixture = *state;
     struct waiter crowd[3] = {0};
     budget_set_slots(fixture->budget, 100);
-    for (size_t i = 0; i < 3; i++) {
-        crowd[i].waiter.granted = granted;
-        crowd[i].waiter.host = &fixture->hosts[0];
+    init_waiters(crowd, 3, &fixture->hosts[0], false);
+    for (size_t i = 0; i < 3; i++)
         assert_false(budget_request(fixture->budget, &crowd[i].waiter, 1));
-    }
     assert_false(request(fixture, 1, 1));
     assert_false(request(fixture, 2, 1));
     budget_cancel(fixture->budget, &fixture->waiters[2].waiter);
@@ -260,12 +258,9 @@ static void test_backlog_has_its_turns(void **state)
     struct waiter crowd[CROWD] = {0};
     struct waiter *backlog = &fixture->waiters[0];
     budget_set_slots(fixture->budget, CROWD * 2);
-    for (size_t i = 0; i < CROWD; i++) {
-        crowd[i].waiter.granted = granted;
-        crowd[i].waiter.host = &fixture->hosts[1];
-        crowd[i].waiter.fresh = true;
+    init_waiters(crowd, CROWD, &fixture->hosts[1], true);
+    for (size_t i = 0; i < CROWD; i++)
         assert_false(budget_request(fixture->budget, &crowd[i].waiter, 1));
-    }
     assert_false(request(fixture, 0, 1));
     budget_open(fixture->budget, true);
     net_loop_run(fixture->loop);

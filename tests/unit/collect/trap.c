@@ -363,6 +363,13 @@ void trap_expunge(struct trap *trap, const char *name, uint32_t uid)
     trap_changed(trap, box);
 }
 
+void trap_empty(struct trap_conn *conn)
+{
+    const struct box *box = trap_box(conn->trap, "INBOX");
+    while (box->count)
+        trap_expunge(conn->trap, "INBOX", box->letters[0].uid);
+}
+
 void trap_store(struct trap *trap, const char *name, uint32_t uid, const char *flags)
 {
     struct letter *letter = box_find(trap_existing_box(trap, name), uid);

@@ -106,6 +106,8 @@ void trap_remove_box(struct trap *trap, const char *name);
 uint32_t trap_deliver(struct trap *trap, const char *box, const char *body);
 /* Another client of the user's does something. */
 void trap_expunge(struct trap *trap, const char *box, uint32_t uid);
+/* It empties the INBOX: for a fault's call. */
+void trap_empty(struct trap_conn *conn);
 void trap_store(struct trap *trap, const char *box, uint32_t uid, const char *flags);
 
 /* To all that are connected. */
