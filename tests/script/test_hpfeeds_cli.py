@@ -481,7 +481,8 @@ def mail_json(mail):
 
 def test_format_json(broker, subscription):
     wanted = subscription("--format", "json", "-n", "2")
-    assert hpfeeds("publish", *options(broker.port), "-", stdin="Grüße\x1b\x9b\u202e\n".encode()).returncode == 0
+    assert hpfeeds("publish", *options(broker.port), "-",
+                   stdin="Grüße\x1b\x9b\u202e\n".encode()).returncode == 0
     assert hpfeeds("publish", *options(broker.port), "-", stdin=b"\xff\0").returncode == 0
     assert wanted.finish()[0] == 0
     assert plain(wanted.out.read_text())
