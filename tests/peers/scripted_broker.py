@@ -246,6 +246,10 @@ class Broker:
 
     # --- for tests ---
 
+    def take_little(self):
+        """From who connects now on, the kernel takes some ten KB at most that are not read."""
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 13)
+
     def wait_for(self, condition):
         with self.changed:
             assert self.changed.wait_for(condition, PATIENCE), f"{len(self.mails)} mails"
