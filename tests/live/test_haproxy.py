@@ -44,7 +44,7 @@ def proxy(tmp_path, certs):
     started = []
 
     def begin(broker):
-        started.append(HAProxy(tmp_path / f"proxy{len(started)}", certs, broker.port))
+        started.append(HAProxy(tmp_path / f"proxy{len(started)}", certs, broker.port, keep=1 << 13))
         return started[-1]
 
     yield begin
@@ -80,8 +80,9 @@ def breaks_at(broker, number):
 
 @pytest.mark.parametrize("confirm", ["echo", "close"])
 def test_killed_in_mid_batch(hpfeeds, proxy, certs, imap, start, confirm):
-    """The proxy makes a clean end of it, which is none."""
-    mails = spam(60, 3000)
+    """The proxy makes a clean end of it, which is none. It keeps so little that the end of the
+    batch cannot have come to it by then."""
+    mails = spam(60, 20000)
     server = imap(mails)
     breaks_at(hpfeeds, 30)
     feed = hpfeeds.feed(**behind(proxy(hpfeeds), certs, confirm=confirm, confirm_grace="500 ms"))

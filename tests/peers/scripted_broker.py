@@ -154,6 +154,9 @@ class Broker:
     def start(self):
         """Begins to listen; again after away()."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        # What is not read stays with the client, but for some KB: one that it ends upon too early
+        # cannot have come to its own end, however slow we are.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 13)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener):
@@ -246,9 +249,6 @@ class Broker:
 
     # --- for tests ---
 
-    def take_little(self):
-        """From who connects now on, the kernel takes some ten KB at most that are not read."""
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 13)
 
     def wait_for(self, condition):
         with self.changed:

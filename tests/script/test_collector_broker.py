@@ -330,7 +330,6 @@ def test_a_batch_of_which_half_is_taken_is_not_taken(imap, hpfeeds, run, confirm
     is more than the broker's kernel takes, so we cannot have come to our end by then."""
     mails = spam(60, 20000)
     server = imap(mails)
-    hpfeeds.take_little()
     at_mail(hpfeeds, 30, lambda link: link.close())
     result = run(hpfeeds.feed(confirm=confirm, confirm_grace="50 ms"), [server.mailbox()])
     assert result.code == 0 and marked(server), result
