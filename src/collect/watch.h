@@ -79,7 +79,7 @@ struct watch {
     unsigned idle_short; /* IDLEs in a row that the server ended at once */
     unsigned fruitless;  /* looks in a row, at the server's word, that brought no mail */
     msec_t looked_at;    /* when the last of them was over */
-    bool at_word;        /* the look at work, or the last one, is one at the server's word */
+    bool at_word;        /* the look at work is one at the server's word */
     bool yield;          /* somebody waits for this connection */
     bool round;          /* a round is due */
     bool rounding;       /* the LIST on its way is a round's */

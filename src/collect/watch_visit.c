@@ -160,6 +160,7 @@ static void watch_count_fruit(struct watch *watch)
         watch->fruitless++;
         watch->looked_at = watch_now(watch);
     }
+    watch->at_word = false; /* this look is counted */
 }
 
 /* The open folder is through. */
@@ -178,7 +179,7 @@ static void watch_folder_through(struct watch *watch)
         watch->spread_due = true;
     }
     folder->told = false;
-    if (watch_continuous(watch) && folder->folder.news && watch->fruitless < WATCH_FRUITLESS_MAX)
+    if (watch_continuous(watch) && folder->folder.news && watch_now(watch) >= watch_news_at(watch))
         watch_want(folder, FOLDER_LOOK_NEWS);
 }
 

@@ -738,93 +738,18 @@ def test_every_code_on_every_command(imap, hpfeeds, run):
 # --- what is told, and is not so -----------------------------------------------------------------
 
 
-def tell_of_another(s, command):
-    """In IDLE, of a folder that is not open."""
-    s.send("+ idling\r\n", f'* STATUS "Other" (UIDNEXT {next(s.server.number)})\r\n')
-    s.read_line()
-    s.ok(command)
-
-
-def select_another(s, command):
-    """With each folder that is opened, of the other one; and it cannot be written to."""
-    other = "INBOX" if "Other" in command.args.decode() else "Other"
-    s.send(f'* STATUS "{other}" (UIDNEXT {next(s.server.number)})\r\n',
-           "* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n")
-    s.folder = s.server.folders["Other"]
-    s.ok(command, "[READ-ONLY] opened")
-
-
-def find_a_ghost(s, command):
-    s.send("* SEARCH" + (f" {next(s.server.number)}" if s.idled else "") + "\r\n")
-    s.ok(command)
-
-
-def tell_of_ghosts(s, command):
-    s.idled = True
-    s.send("+ idling\r\n", f"* {next(s.server.number)} EXISTS\r\n")
-    s.read_line()
-    s.ok(command)
-
-
-def overflow(s, command):
-    s.send("+ idling\r\n* OK [NOTIFICATIONOVERFLOW] too much\r\n")
-    s.read_line()
-    s.ok(command)
-
-
-# What it answers to which commands.
-TALES = {
-    "news of another folder": {"IDLE": tell_of_another},
-    "news of another folder at each opening": {"SELECT": select_another},
-    "mails that it does not have": {"IDLE": tell_of_ghosts, "UID SEARCH": find_a_ghost,
-                                    "UID FETCH": lambda s, c: s.ok(c)},
-    "folders that it says no more of": {"IDLE": overflow},
-    "folders that cannot be opened, and can": {"IDLE": tell_of_another, "SELECT": lambda s, c:
-                                               s.no(c, "not now") if next(s.server.number) % 2 and
-                                               "Other" in c.args.decode() else DEFAULT},
-}
-
-
-def tell_tales(server, answers):
-    server.number = itertools.count(100)
-    server.folders["Other"] = Folder()
-
-    def greeting(s):
-        s.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        s.idled = False
-        s.send(f"* OK [CAPABILITY {server.capabilities}] hello\r\n")
-    server.greeting = greeting
-    for name, answer in answers.items():
-        server.on(name, answer)
-
-
-def test_tales_are_looked_into_once_a_second(imap, hpfeeds, live):
-    """Whatever a server tells of in IDLE and brings no mail: else it would have us run in circles,
-    as fast as it answers, and write as many lines."""
-    servers = [imap(name=f"tale{number}") for number in range(len(TALES))]
-    for server, answers in zip(servers, TALES.values()):
-        tell_tales(server, answers)
-    collector = live(hpfeeds.feed(), [server.mailbox(folders=["INBOX", "Other"], max_connections=1)
-                                      for server in servers])
-    time.sleep(4)  # for the first twenty
-    before = [len(server.commands) for server in servers]
-    lines = len(collector.lines)
-    time.sleep(3)
-    for name, server, count in zip(TALES, servers, before):
-        assert "IDLE" in server.names(), name
-        assert len(server.commands) - count < 60, (name, server.names()[-30:])
-    assert len(collector.lines) - lines < 100, "".join(collector.lines[-100:])
-    for server in servers:
-        server.well()
-    servers[0].deliver(*spam(1, who="new"))  # told of in IDLE, and taken
-    hpfeeds.wait_for(lambda: hpfeeds.mails)
-    assert collector.stop().code == 0, collector
-
-
 def test_a_pass_looks_at_each_folder_once(imap, hpfeeds, run):
-    """Whatever is told of other folders: else it would go on for as long as the server likes."""
+    """Whatever is told of the other one with each that is opened: else it would go on for as long
+    as the server likes."""
     server = imap()
-    tell_tales(server, TALES["news of another folder at each opening"])
+    server.folders["Other"] = Folder()
+    number = itertools.count(100)
+
+    def select(s, command):
+        other = "INBOX" if "Other" in command.args.decode() else "Other"
+        s.send(f'* STATUS "{other}" (UIDNEXT {next(number)})\r\n')
+        return DEFAULT
+    server.on("SELECT", select)
     result = run(hpfeeds.feed(), [server.mailbox(folders=["INBOX", "Other"])])
     assert result.code == 0 and server.names().count("SELECT") == 2, (result, server.names())
 
