@@ -1,7 +1,7 @@
 /* A collector and two mailboxes, one of them on a server that tells what the input wants, on a
  * clock that jumps (tests/unit/collect/stage.h): a pass ends and a stay goes on, no server has the
  * collector ask without an end, the other mailbox gets its mail at once, and so does the first one
- * when its server is honest again and its mails have new numbers.
+ * once it got one from its server, which is honest again, and its mails have new numbers.
  * Input: a line for the settings, then a line for each fault: command, act, two digits (so many
  * times before it nothing happens, so often it does; 0: always), text, in which "|" is a line's end
  * and "$" the command's tag. "~/old/new" replaces in what an honest server would say. */
@@ -26,6 +26,7 @@ enum {
     COMMANDS_MAX =
         6000, /* in all that time; the most that an honest server is asked for is fewer */
     HEAL = 3 * HOUR,
+    SOON = 3 * SECOND,
 };
 
 static const struct {
@@ -228,10 +229,12 @@ static void fuzz_pass(struct stage *stage, struct trap *trap, msec_t span)
 
 static void fuzz_heal(struct stage *stage, struct trap *trap)
 {
+    bool idles = trap->account.idle && strstr(trap->caps, "IDLE");
     trap_mend(trap);
     trap_cut_off(trap, false);
     box_renumber(trap_box(trap, "INBOX"), 0x5eedfeed);
     stage_expect_mail(stage, trap, "INBOX", HEAL);
+    stage_expect_mail(stage, trap, "INBOX", idles ? SOON : 2 * trap->account.poll_interval);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

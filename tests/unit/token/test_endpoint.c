@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,8 @@ struct stage {
     struct token *token; /* of the last answer */
     struct err err;
     unsigned answers;
+    bool holds;             /* a deed is begun, and not done … */
+    sem_t begun, may_go_on; /* … until then */
 };
 
 /* One for the process, as the callback for trouble has no context. */
@@ -107,8 +110,12 @@ static const uint8_t stage_key[TOKEN_KEY] = "the trap's";
 
 static int stage_do(void *ctx, const struct token_deed *deed, char **ret_token, struct err *err)
 {
-    const struct stage *stage = ctx;
+    struct stage *stage = ctx;
     assert_memory_equal(deed->key, stage_key, TOKEN_KEY);
+    if (stage->holds) {
+        sem_post(&stage->begun);
+        sem_wait(&stage->may_go_on);
+    }
     return token_deed_do(&(struct token_means){.file = stage->path}, deed, ret_token, err);
 }
 
@@ -117,6 +124,8 @@ static void stage_init(struct stage *stage, bool file, bool can_authorize)
     memset(&provider, 0, sizeof provider);
     troubles = 0;
     *stage = (struct stage){.loop = net_loop_new(), .wait.had = stage_had};
+    assert_int_equal(sem_init(&stage->begun, 0, 0), 0);
+    assert_int_equal(sem_init(&stage->may_go_on, 0, 0), 0);
     strcpy(stage->directory, "/tmp/test-token-XXXXXX");
     assert_non_null(mkdtemp(stage->directory));
     snprintf(stage->path, sizeof stage->path, "%s/token", stage->directory);
@@ -159,6 +168,8 @@ static void stage_release(struct stage *stage)
     token_keeper_unref(stage->keeper);
     token_workers_free(stage->workers);
     net_loop_free(stage->loop);
+    sem_destroy(&stage->begun);
+    sem_destroy(&stage->may_go_on);
     unlink(stage->path);
     DIR *directory = opendir(stage->directory);
     while ((entry = readdir(directory)))
@@ -395,9 +406,11 @@ static void test_removed_meanwhile(void **state)
     struct stage stage;
     for (int at = 0; at < 3; at++) {
         stage_init(&stage, true, true);
+        stage.holds = at == 0;
         if (at == 0) { /* the file is being read */
             token_keeper_ask(stage.keeper, &stage.wait);
             net_loop_step(stage.loop);
+            sem_wait(&stage.begun);
         } else { /* the provider is asked; the new token is being written */
             stage_ask(&stage, "first");
             if (at == 2)
@@ -406,6 +419,7 @@ static void test_removed_meanwhile(void **state)
         token_wait_cancel(&stage.wait);
         token_keeper_unref(stage.keeper);
         stage.keeper = NULL;
+        sem_post(&stage.may_go_on);
         driven_settle(stage.loop, NULL, NULL);
         assert_int_equal(stage.answers, 0);
         assert_int_equal(provider.cancelled, at == 1);
