@@ -9,7 +9,7 @@ from peers.haproxy import HAProxy
 from peers.scripted_broker import CHANNEL, Broker
 from peers.scripted_imap import Server
 
-IDLE = "11s"  # a connection that lived for 10 s was a good one
+IDLE = "15s"  # a connection that was up for 10 s, a second after its login, was a good one
 
 
 def behind(proxy, certs, **more):
