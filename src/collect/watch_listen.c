@@ -113,6 +113,8 @@ static bool watch_has_errand(struct watch *watch)
 static void watch_sweep(struct watch *watch)
 {
     watch->sweep_at = watch_due(watch_now(watch), WATCH_SWEEP);
+    watch->idle_refused = false; /* perhaps it was of the moment */
+    watch->idle_short = 0;
     for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
         if (watch_folder(watch, i))
             watch_want(watch_folder(watch, i), FOLDER_LOOK_ALL);

@@ -203,12 +203,10 @@ static void watch_claim(struct watch *watch)
     home->want = FOLDER_LOOK_AGAIN;
 }
 
-/* It can do nothing when not one of its folders can be worked on. */
+/* The first one that can be worked on, be it so again. It can do nothing when there is none. */
 static bool watch_choose_home(struct watch *watch)
 {
     if (!watch->primary)
-        return true;
-    if (watch->home && watch->home->watch == watch && watch->home->folder.state == FOLDER_CAUGHT_UP)
         return true;
     watch->home = watch_good_folder(watch);
     if (watch->home)

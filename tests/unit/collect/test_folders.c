@@ -175,6 +175,31 @@ static void test_folder_made_again(void **state)
 }
 
 /* All mails get new UIDs: those that were delivered are not delivered again. */
+/* The first of them cannot be opened for a while: the other one is stayed in meanwhile, and the
+ * first one again as soon as it can be. */
+static void test_first_folder_returns(void **state)
+{
+    (void)state;
+    static const char *const inbox[] = {"INBOX", NULL};
+    static const msec_t soon[] = {SOON}, sweep[] = {SWEEP};
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *trap = stage_add_folders(&stage, idle_caps, inbox_and_more);
+    trap->account.max_connections = 1;
+    trap_add_box(trap, "more", "");
+    trap_fault(trap, (struct trap_fault){.on = "SELECT \"INBOX\"",
+                                         .act = TRAP_ANSWER,
+                                         .text = "$ NO [INUSE] locked\r\n"});
+    stage_start(&stage);
+    stage_pass(&stage, MINUTE);
+    deliver_round(&stage, trap, more_box, soon);
+    trap_mend(trap);
+    deliver_round(&stage, trap, inbox, sweep);
+    stage_pass(&stage, 30 * MINUTE);
+    deliver_round(&stage, trap, inbox, soon);
+    stage_release(&stage);
+}
+
 static void test_renumbered(void **state)
 {
     (void)state;
@@ -453,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_watched),
         cmocka_unit_test(test_folder_appears),
         cmocka_unit_test(test_folder_made_again),
+        cmocka_unit_test(test_first_folder_returns),
         cmocka_unit_test(test_renumbered),
         cmocka_unit_test(test_notify_given_up),
         cmocka_unit_test(test_notify_falls_silent),

@@ -236,10 +236,44 @@ static void test_idle_cases(void **state)
         run_idle_case(&idle_cases[i]);
 }
 
+static void end_at_once(struct trap_conn *conn)
+{
+    trap_end_idle(conn->trap);
+}
+
+/* Refused, or ended at once, for a while: it is used again without a new connection. */
+static void test_idle_returns(void **state)
+{
+    (void)state;
+    static const struct trap_fault faults[] = {
+        {.on = "IDLE", .act = TRAP_ANSWER, .text = "$ NO [INUSE] not now\r\n"},
+        {.on = "IDLE", .act = TRAP_CALL, .call = end_at_once, .late = true},
+    };
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        struct stage stage;
+        stage_init(&stage);
+        stage.settings.continuous = true;
+        struct trap *trap = stage_add_trap(&stage, "trap");
+        trap->caps = "IDLE UIDPLUS";
+        trap_fault(trap, faults[i]);
+        stage_start(&stage);
+        stage_pass(&stage, HOUR);
+        if (trap_count(trap, "IDLE") > 50)
+            stage_fail(&stage, "it is tried again and again");
+        trap_mend(trap);
+        stage_pass(&stage, 20 * MINUTE);
+        stage_expect_mail(&stage, trap, "INBOX", SOON);
+        if (trap->connections > 1)
+            stage_fail(&stage, "too many connections");
+        stage_release(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idle_cases),
+        cmocka_unit_test(test_idle_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
