@@ -20,6 +20,7 @@ enum {
 static struct stage stage;
 static uint64_t dice;
 static bool tells;
+static struct pace_rule rule; /* for all */
 
 /* xorshift64* */
 static unsigned roll(unsigned sides)
@@ -119,7 +120,7 @@ static void happen(void)
     const char *name = any_box(trap);
     struct box *box = trap_box(trap, name);
     unsigned times;
-    switch (roll(21)) {
+    switch (roll(23)) {
     case 0:
     case 1:
     case 2:
@@ -215,6 +216,14 @@ static void happen(void)
         tell(trap->dismissed ? "dismissed" : "reload", trap);
         stage_reload(&stage);
         break;
+    case 19:
+        tell("other limits", NULL);
+        if (rule.connections) {
+            rule.connections = 1 + roll(3);
+            collector_set_rules(stage.collector, &rule, 1);
+        }
+        collector_set_memory(stage.collector, roll(2) ? 64 << 20 : 1 << 20);
+        break;
     default: {
         struct trap_fault fault = faults[roll(COUNT(faults))];
         fault.skip = roll(3);
@@ -238,6 +247,11 @@ static void begin(void)
     if (!roll(4))
         stage.settings.in_flight_max = 1 + roll(20);
     unsigned count = 1 + roll(TRAPS);
+    rule = (struct pace_rule){.connections = roll(4) ? 0 : 1 + roll(3)};
+    if (rule.connections) {
+        stage.settings.rules = &rule;
+        stage.settings.rule_count = 1;
+    }
     for (unsigned i = 0; i < count; i++) {
         static const char *const labels[TRAPS] = {"one", "two", "three", "four"};
         struct trap *trap = stage_add_trap(&stage, labels[i]);
@@ -252,6 +266,7 @@ static void begin(void)
         trap->caps = caps[roll(COUNT(caps))];
         trap->account.max_connections = 1 + roll(3);
         trap->account.after = roll(4);
+        trap->account.host = roll(4) ? "127.0.0.1" : "localhost";
         if (trap->account.after == COLLECT_AFTER_MOVE)
             trap->account.after_name = "done";
     }
@@ -282,7 +297,7 @@ static void heal(void)
 /* Where mail of this folder is told of. */
 static bool is_told(const struct trap *trap, const char *folder)
 {
-    if (!trap->account.idle || !strstr(trap->caps, "IDLE"))
+    if (rule.connections || !trap->account.idle || !strstr(trap->caps, "IDLE"))
         return false;
     return strstr(trap->caps, "NOTIFY") || strcmp(folder, trap->folders[0]) == 0;
 }
@@ -342,7 +357,7 @@ static void live(uint64_t seed)
     stage_pass(&stage, HOUR);
     check_prompt();
     for (size_t i = 0; i < stage.trap_count; i++)
-        if (stage.traps[i]->connections != connections[i])
+        if (!rule.connections && stage.traps[i]->connections != connections[i])
             stage_fail(&stage, "the connections do not stand");
     stage_release(&stage);
 }
