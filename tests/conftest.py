@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from peers.certs import Certs  # noqa: E402
+from peers.collector import Run  # noqa: E402
 from peers.hpfeeds import Broker, Subscriber  # noqa: E402
 from peers.process import REPOSITORY, collector, share  # noqa: E402
 
@@ -23,6 +24,19 @@ def pytest_collection_modifyitems(config, items):
     others = {item.nodeid for item in long} - {item.nodeid for item in share(long)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in others])
     items[:] = [item for item in items if item.nodeid not in others]
+
+
+def pytest_runtest_setup():
+    Run.of_this_test.clear()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(call):
+    """What fails shows all that its collectors said: pytest cuts what is behind an assertion."""
+    report = (yield).get_result()
+    if report.failed and call.when == "call":
+        report.sections += [(f"imap-collector, {run.directory.name}", repr(run))
+                            for run in Run.of_this_test]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 """imap-collector as a process that a test can watch and kill."""
+import collections
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ from peers.process import collector, memory
 class Run:
     """One run, that goes on while the test does."""
 
+    of_this_test = collections.deque(maxlen=20)
+
     def __init__(self, directory, feed, mailboxes, *options, env=None, stderr=subprocess.PIPE,
                  before=None):
         """`before` is called in its process before the program is."""
@@ -27,6 +30,7 @@ class Run:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True,
             env={**os.environ, **(env or {})}, preexec_fn=before)
         self.code = self.out = self.err = None
+        Run.of_this_test.append(self)
 
     def configure(self, feed=None, mailboxes=None):
         """Writes the files, each as text or as anything JSON can say (which is YAML too)."""
@@ -94,6 +98,9 @@ class LiveRun(Run):
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()
+
+    def __repr__(self):
+        return f"exit {self.code}\n{self.out}\n{''.join(self.lines)}"
 
     def _follow(self):
         for line in self.process.stderr:
