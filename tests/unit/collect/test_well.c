@@ -13,8 +13,8 @@ enum {
     SEEDS = 60,
     EVENTS = 40,
     TRAPS = 4,
-    SOON = 3 * SECOND, /* where IDLE, or NOTIFY, tells */
-    HEALED = 2 * HOUR, /* the longest pause after trouble, and some */
+    SOON = 3 * SECOND,  /* where IDLE, or NOTIFY, tells */
+    HEALED = 26 * HOUR, /* what was held is tried again after a day */
 };
 
 static struct stage stage;
