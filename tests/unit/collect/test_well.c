@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 enum {
-    SEEDS = 60,
+    SEEDS = 15,
     EVENTS = 40,
     TRAPS = 4,
     SOON = 3 * SECOND,  /* where IDLE, or NOTIFY, tells */
