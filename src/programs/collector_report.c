@@ -20,7 +20,7 @@ static bool report_is_failing(const struct collect_report *report)
 static bool report_is_ok(const struct collect_report *report)
 {
     return (report->phase == COLLECT_DONE || report->phase == COLLECT_WATCHING) &&
-           !report_is_failing(report);
+           !report_is_failing(report) && !report->err;
 }
 
 struct report_sum report_add_up(const struct collector *collector)

@@ -129,6 +129,24 @@ static void test_table(void **state)
     free(text);
 }
 
+/* It was watched, and in the end what it had delivered could not be put on record. */
+static void test_end_in_trouble(void **state)
+{
+    (void)state;
+    struct collector fleet = report_fleet();
+    struct err full = {.text = "state: no space left"};
+    char *text = NULL;
+    size_t size;
+    fleet.count = 1;
+    fleet.reports[0].err = &full;
+    FILE *out = open_memstream(&text, &size);
+    report_table(out, &fleet);
+    fclose(out);
+    assert_non_null(strstr(text, "1.0 MB  state: no space left\n"));
+    assert_non_null(strstr(text, " 0 of 1 mailboxes ok\n"));
+    free(text);
+}
+
 static void test_changes(void **state)
 {
     (void)state;
@@ -163,9 +181,8 @@ static void test_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live),
-        cmocka_unit_test(test_summary),
-        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_live),    cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_table),   cmocka_unit_test(test_end_in_trouble),
         cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
