@@ -220,11 +220,25 @@ void budget_cancel(struct budget *budget, struct budget_waiter *waiter)
     budget_changed(budget);
 }
 
-void budget_grow(struct budget *budget, struct budget_host *host, size_t from_bytes,
-                 size_t to_bytes)
+/* A host's only mail may have what is free; one that is alone, whatever it needs. */
+static bool budget_may_grow(const struct budget *budget, const struct budget_waiter *waiter,
+                            size_t from_bytes, size_t to_bytes)
 {
-    host->bytes += to_bytes - from_bytes;
+    const struct budget_host *host = waiter->host;
+    size_t max = budget_part(budget->bytes_max, waiter->fresh);
+    size_t all = budget->bytes_used - from_bytes + to_bytes;
+    return budget->bytes_used == from_bytes ||
+           share_allows(host->mails > 1 ? host->bytes - from_bytes + to_bytes : 0, all, max);
+}
+
+bool budget_grow(struct budget *budget, const struct budget_waiter *waiter, size_t from_bytes,
+                 size_t to_bytes, bool force)
+{
+    if (!force && !budget_may_grow(budget, waiter, from_bytes, to_bytes))
+        return false;
+    waiter->host->bytes += to_bytes - from_bytes;
     budget_adjust(budget, from_bytes, to_bytes);
+    return true;
 }
 
 void budget_received(struct budget_host *host, size_t bytes)

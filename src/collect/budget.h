@@ -62,9 +62,10 @@ bool budget_request(struct budget *budget, struct budget_waiter *waiter, size_t 
 void budget_cancel(struct budget *budget, struct budget_waiter *waiter);
 /* Another sink may need more: the bytes there are from now on. */
 void budget_set_bytes(struct budget *budget, size_t bytes);
-/* The mail that is being received turned out to be larger than its reservation. */
-void budget_grow(struct budget *budget, struct budget_host *host, size_t from_bytes,
-                 size_t to_bytes);
+/* The mail that is being received turns out to be larger than its reservation. False: that is more
+ * than there is, or than its host's share; unless it is forced to, the reservation stays. */
+bool budget_grow(struct budget *budget, const struct budget_waiter *waiter, size_t from_bytes,
+                 size_t to_bytes, bool force);
 /* The mail is here, or will not come: its reservation does not count as its host's any more. */
 void budget_received(struct budget_host *host, size_t bytes);
 /* The reservation of a mail that was received turned out to be larger or smaller. */

@@ -14,6 +14,8 @@ enum {
     FETCH_STRAYS_MAX = 100,
     FETCH_BARREN_MAX = 5000,
     FETCH_REFUSED_MAX = 100,
+    FETCH_GROWTH =
+        12, /* times its size is the most: escapes of six bytes, in memory that doubles */
     FETCH_QUOTED_MAX = 32768, /* held of a body in quotes: all connections' fit into the budget */
 };
 
@@ -93,7 +95,7 @@ void fetch_reset(struct fetch *fetch)
 void fetch_rest(struct fetch *fetch)
 {
     fetch->strays = fetch->barren = 0;
-    fetch->careful = false;
+    fetch->careful = fetch->wide = false;
     fetch_free_encoder(fetch);
 }
 
@@ -199,6 +201,22 @@ void fetch_sink_down(struct fetch *fetch)
         folder->events->resume(folder->ctx);
 }
 
+/* What a body of this size is thought to take. Escapes make a usual mail an eighth longer at most;
+ * what needs more is counted as it grows. A body that can only turn out too large is hashed, and
+ * keeps nothing. */
+static size_t fetch_estimate(const struct fetch *fetch, uint64_t size)
+{
+    const struct sink *sink = fetch->folder->env->sink;
+    uint64_t most = 2 * (uint64_t)sink->max_payload, wide = FETCH_GROWTH * size;
+    if (size > sink->max_payload)
+        return sink->headroom + 512;
+    if (!fetch->wide)
+        return sink->headroom + 512 + (size_t)(size + size / 8);
+    if (!size)
+        wide = FETCH_QUOTED_MAX;
+    return sink->headroom + 512 + (size_t)(wide < most ? wide : most);
+}
+
 /* An announced body: reserves memory for it before its first byte is kept. */
 static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
 {
@@ -213,11 +231,7 @@ static bool fetch_body_announced(struct fetch *fetch, uint64_t size)
         fetch->discard = true;
         return true;
     }
-    /* Escapes make a usual mail an eighth longer at most; what needs more is counted as it grows.
-     * A body that can only turn out too large is hashed, and keeps nothing. */
-    size_t reserve = env->sink->headroom + 512;
-    if (size <= env->sink->max_payload)
-        reserve += (size_t)(size + size / 8);
+    size_t reserve = fetch_estimate(fetch, size);
     /* In one pass all mail is alike: nothing is kept for fresh mail. */
     fetch->waiter.fresh = !env->settings.continuous || fetch->folder->look != FOLDER_LOOK_ALL;
     if (!budget_request(env->budget, &fetch->waiter, reserve))
@@ -237,6 +251,15 @@ static void fetch_too_large(struct fetch *fetch, uint32_t uid)
     folder_hold(fetch->folder, uid, fetch->result.sha256, env->hold_limit, why);
 }
 
+/* The body in hand is larger than what was reserved, and may not have that much: many such would
+ * keep all others out. It is read to its end, and asked for again with the most reserved. */
+static void fetch_put_off(struct fetch *fetch)
+{
+    fetch_drop_body(fetch);
+    fetch_free_encoder(fetch);
+    fetch->discard = fetch->wide = true;
+}
+
 static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len)
 {
     if (fetch->discard)
@@ -247,10 +270,12 @@ static void fetch_body_came(struct fetch *fetch, const uint8_t *data, size_t len
      * a line, and what it will take could not be reserved before. */
     if (!fetch->announced && held > fetch->folder->env->sink->headroom + FETCH_QUOTED_MAX)
         folder_give_up(fetch->folder, "the server sends a mail in quotes that has no end");
-    if (held > fetch->reserved) {
-        budget_grow(fetch->folder->env->budget, fetch->folder->host, fetch->reserved, held);
+    if (held <= fetch->reserved)
+        return;
+    if (budget_grow(fetch->folder->env->budget, &fetch->waiter, fetch->reserved, held, fetch->wide))
         fetch->reserved = held;
-    }
+    else
+        fetch_put_off(fetch);
 }
 
 /* A whole mail with a name: deliver it, or record why not. */

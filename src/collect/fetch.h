@@ -42,6 +42,7 @@ struct fetch {
     bool have_body; /* a whole body, waiting for its FETCH to name it */
     bool discard;   /* the body in hand cannot be delivered now: it is read and dropped, so that
                        the connection stays alive */
+    bool wide;      /* one grew beyond what there was: the most that they can become is reserved */
     struct buf frame;
     struct payload_result result;
     uint32_t size_commands[FETCH_COMMANDS]; /* on their way; 0: free */

@@ -182,10 +182,38 @@ static void test_a_host_has_a_share(void **state)
     receive(fixture, 0, 40);
     assert_int_equal(slow[1].turn, 2);
     assert_int_equal(fixture->waiters[3].turn, 3);
-    budget_grow(fixture->budget, &fixture->hosts[0], 5, 50); /* was larger than it had said */
+    /* It was larger than it had said. */
+    assert_true(budget_grow(fixture->budget, &slow[1].waiter, 5, 50, true));
     assert_false(budget_request(fixture->budget, &slow[0].waiter, 1));
     receive(fixture, 0, 50);
     assert_int_equal(slow[0].turn, 4);
+}
+
+/* What its mails turn out to take beyond what was reserved is of the same share; the only mail of
+ * all may take what it needs, and so may one that was put off already. */
+static void test_a_host_has_a_share_of_what_grows(void **state)
+{
+    struct fixture *fixture = *state;
+    struct waiter small[10] = {0};
+    budget_open(fixture->budget, true);
+    budget_set_slots(fixture->budget, 100);
+    init_waiters(small, 10, &fixture->hosts[0], true);
+    fixture->waiters[1].waiter.fresh = fixture->waiters[2].waiter.fresh = true;
+    assert_true(budget_request(fixture->budget, &small[0].waiter, 1));
+    assert_true(budget_grow(fixture->budget, &small[0].waiter, 1, 150, false));
+    assert_true(budget_grow(fixture->budget, &small[0].waiter, 150, 1, false));
+    for (size_t i = 1; i < 10; i++)
+        assert_true(budget_request(fixture->budget, &small[i].waiter, 1));
+    size_t grown = 0;
+    for (size_t i = 0; i < 10; i++)
+        grown += budget_grow(fixture->budget, &small[i].waiter, 1, 15, false);
+    assert_int_equal(grown, 5); /* 75 and 5 of 100: more than four times what is free is too much */
+    assert_int_equal(fixture->hosts[0].bytes, 80);
+    assert_true(request(fixture, 1, 5));
+    assert_true(request(fixture, 2, 1));
+    assert_true(budget_grow(fixture->budget, &fixture->waiters[2].waiter, 1, 5, false));
+    assert_false(budget_grow(fixture->budget, &fixture->waiters[2].waiter, 5, 90, false));
+    assert_true(budget_grow(fixture->budget, &fixture->waiters[2].waiter, 5, 90, true));
 }
 
 /* Of the mails at a time, too, before it is known whether there is a record to be had. */
@@ -280,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fresh_mail_goes_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_backlog_has_its_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_host_has_a_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_host_has_a_share_of_what_grows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_host_has_a_share_of_the_mails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hosts_take_turns, set_up, tear_down),
     };

@@ -65,11 +65,14 @@ static void test_backlog(void **state)
 /* --- a slow host beside a quick one -------------------------------------------------------------
  */
 
+static char in_quotes[30000]; /* of a body whose size is not known beforehand */
+
 static const struct slow_case {
     const char *name;
     size_t traps;
     struct trap_fault stuck;
-    size_t size; /* of its mails */
+    const char *later; /* what comes when all are stuck; NULL: nothing does */
+    size_t size;       /* of its mails */
     size_t in_flight;
     bool pass;
 } slow_cases[] = {
@@ -77,6 +80,11 @@ static const struct slow_case {
      .traps = 60,
      .stuck = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)"},
      .size = 19000},
+    {.name = "it has the memory, of which little was reserved",
+     .traps = 60,
+     .stuck = {.on = "BODY.PEEK", .act = TRAP_ANSWER, .text = "* 1 FETCH (UID 1 BODY[] \"q"},
+     .later = in_quotes,
+     .size = 100},
     {.name = "it has the mails in flight",
      .traps = 40,
      .stuck = {.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)"},
@@ -111,6 +119,9 @@ static void run_slow_case(const struct slow_case *c)
     for (size_t i = 0; i < c->traps; i++)
         stage_mail(&stage, stage.traps[i], 1, c->size);
     stage_pass(&stage, 10 * SECOND);
+    for (size_t i = 0; i < c->traps && c->later; i++)
+        trap_say(stage.traps[i], c->later);
+    stage_pass(&stage, SECOND);
     stage_mail(&stage, quick, !c->pass, c->size);
     stage_pass(&stage, 10 * SECOND);
     if (collector_report(stage.collector, c->traps)->delivered != 1)
@@ -121,6 +132,7 @@ static void run_slow_case(const struct slow_case *c)
 static void test_slow_host(void **state)
 {
     (void)state;
+    memset(in_quotes, 'q', sizeof in_quotes - 1);
     for (size_t i = 0; i < COUNT(slow_cases); i++)
         run_slow_case(&slow_cases[i]);
 }
