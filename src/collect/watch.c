@@ -168,6 +168,14 @@ static bool watch_folder_data(struct watch *watch, const struct imap_response *r
     return more;
 }
 
+/* A mail, and no folder is open: a mail's bytes are signs of life, so it could go on for ever. */
+static void watch_refuse_body(struct watch *watch)
+{
+    struct err err;
+    err_set(&err, ERR_GIVE_UP, "the server sends mails that nobody asked for");
+    watch_fail(watch, &err);
+}
+
 static bool watch_data(void *ctx, const struct imap_response *response)
 {
     struct watch *watch = ctx;
@@ -183,7 +191,11 @@ static bool watch_data(void *ctx, const struct imap_response *response)
     if (response->type == IMAP_RESPONSE_STATUS &&
         response->code == IMAP_CODE_NOTIFICATIONOVERFLOW && watch->notified)
         watch_lose_notify(watch);
-    return !watch->current || watch_folder_data(watch, response);
+    if (watch->current)
+        return watch_folder_data(watch, response);
+    if (response->type == IMAP_RESPONSE_BODY_BEGIN)
+        watch_refuse_body(watch);
+    return true;
 }
 
 static void watch_look(struct watch *watch)

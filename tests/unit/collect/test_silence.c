@@ -183,6 +183,20 @@ static void test_talk_and_no_answer(void **state)
     }
 }
 
+/* Nor for a mail in the place of the list, whose bytes would be signs of life without an end. */
+static void test_mail_and_no_answer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct trap *trap = begin_listing(&stage);
+    trap_say(trap, "* 1 FETCH (UID 1 BODY[] {4294967295}\r\nFrom: ");
+    stage_pass(&stage, SECOND);
+    assert_int_equal(trap->open, 0);
+    assert_int_equal(stage_logged(&stage, "nobody asked for"), 1);
+    stage_await_taken(&stage, 2 * HOUR, 1);
+    stage_release(&stage);
+}
+
 /* --- who stays ---------------------------------------------------------------------------------
  */
 
@@ -303,9 +317,10 @@ static void test_silence_while_staying(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silence_at_each_step), cmocka_unit_test(test_dragging_on),
-        cmocka_unit_test(test_slow_but_steady),      cmocka_unit_test(test_slow_line),
-        cmocka_unit_test(test_talk_and_no_answer),   cmocka_unit_test(test_silence_while_staying),
+        cmocka_unit_test(test_silence_at_each_step),  cmocka_unit_test(test_dragging_on),
+        cmocka_unit_test(test_slow_but_steady),       cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_talk_and_no_answer),    cmocka_unit_test(test_mail_and_no_answer),
+        cmocka_unit_test(test_silence_while_staying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
