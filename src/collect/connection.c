@@ -199,8 +199,8 @@ static void connection_derive(struct connection *connection,
         imap_session_derived(connection->session, kept->key);
     else
         connection->deriving =
-            deriver_submit(connection->env->deriver, derivation, connection->credentials.password,
-                           connection_derived, connection);
+            deriver_submit(connection->env->deriver, connection->account->host, derivation,
+                           connection->credentials.password, connection_derived, connection);
 }
 
 /* What was proven is not asked for in a weaker way from now on, in later runs neither: unless

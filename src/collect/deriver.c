@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -21,6 +22,8 @@ struct derive_job {
     struct net_job job; /* first: the worker hands it back */
     struct deriver *deriver;
     struct derive_job *next;
+    char *host;
+    uint64_t begins; /* by the deriver's clock */
     char *password;
     struct derived_key key;
     void (*done)(void *ctx, const struct derived_key *key); /* NULL: cancelled */
@@ -31,8 +34,10 @@ struct deriver {
     struct net_loop *loop;
     struct deriver_thread threads[DERIVER_THREADS];
     size_t thread_count;
-    struct derive_job *first; /* in line; with a thread none is */
-    struct derive_job **end;
+    struct derive_job *first; /* in line, the one that begins first in front */
+    /* Start-time fair queuing (Goyal, Vin and Cheng 1996): a host's job begins where its last one
+     * would have ended if it had a processor for itself, in iterations, but not in the past. */
+    uint64_t now; /* when the last job that was given to a thread began */
 };
 
 void derived_key_keep(struct derived_key **kept, const struct derived_key *key)
@@ -52,7 +57,6 @@ struct deriver *deriver_new(struct net_loop *loop)
     struct deriver *deriver = mem_new(struct deriver);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     deriver->loop = loop;
-    deriver->end = &deriver->first;
     deriver->thread_count = processors < 1                 ? 1
                             : processors < DERIVER_THREADS ? (size_t)processors
                                                            : DERIVER_THREADS;
@@ -62,6 +66,7 @@ struct deriver *deriver_new(struct net_loop *loop)
 static void derive_job_free(struct derive_job *job)
 {
     mem_free_secret(job->password);
+    free(job->host);
     mem_wipe(&job->key, sizeof job->key);
     free(job);
 }
@@ -69,9 +74,32 @@ static void derive_job_free(struct derive_job *job)
 static struct derive_job *deriver_shift(struct deriver *deriver)
 {
     struct derive_job *job = deriver->first;
-    if (job && !(deriver->first = job->next))
-        deriver->end = &deriver->first;
+    if (job)
+        deriver->first = job->next;
     return job;
+}
+
+/* When a job of this host may begin, as far as this one of its jobs, or another's, says. */
+static uint64_t derive_job_after(const struct derive_job *job, const char *host, uint64_t begins)
+{
+    uint64_t ends = job->begins + job->key.of.iterations;
+    return !strcasecmp(job->host, host) && ends > begins ? ends : begins;
+}
+
+static void deriver_enqueue(struct deriver *deriver, struct derive_job *job)
+{
+    struct derive_job **place = &deriver->first;
+    job->begins = deriver->now;
+    for (size_t i = 0; i < deriver->thread_count; i++)
+        if (deriver->threads[i].job)
+            job->begins = derive_job_after(deriver->threads[i].job, job->host, job->begins);
+    for (const struct derive_job *other = deriver->first; other; other = other->next)
+        if (other->done)
+            job->begins = derive_job_after(other, job->host, job->begins);
+    while (*place && (*place)->begins <= job->begins)
+        place = &(*place)->next;
+    job->next = *place;
+    *place = job;
 }
 
 /* The first in line that somebody waits for, or NULL. */
@@ -80,6 +108,8 @@ static struct derive_job *deriver_next(struct deriver *deriver)
     struct derive_job *job;
     while ((job = deriver_shift(deriver)) && !job->done)
         derive_job_free(job);
+    if (job)
+        deriver->now = job->begins;
     return job;
 }
 
@@ -130,20 +160,20 @@ void deriver_free(struct deriver *deriver)
     free(deriver);
 }
 
-struct derive_job *deriver_submit(struct deriver *deriver, const struct sasl_derivation *derivation,
-                                  const char *password,
+struct derive_job *deriver_submit(struct deriver *deriver, const char *host,
+                                  const struct sasl_derivation *derivation, const char *password,
                                   void (*done)(void *ctx, const struct derived_key *key), void *ctx)
 {
     struct derive_job *job = mem_new(struct derive_job);
     job->job.work = derive_job_work;
     job->job.done = derive_job_done;
     job->deriver = deriver;
+    job->host = mem_strdup(host);
     job->password = mem_strdup(password);
     job->key.of = *derivation;
     job->done = done;
     job->ctx = ctx;
-    *deriver->end = job;
-    deriver->end = &job->next;
+    deriver_enqueue(deriver, job);
     deriver_pump(deriver);
     return job;
 }

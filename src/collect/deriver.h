@@ -26,10 +26,11 @@ struct deriver *deriver_new(struct net_loop *loop);
  * does nothing. */
 void deriver_free(struct deriver *deriver);
 
-/* Derives; `done` gets the key, from the loop, valid during the call. Turns are in order. The
- * result names the job until then. */
-struct derive_job *deriver_submit(struct deriver *deriver, const struct sasl_derivation *derivation,
-                                  const char *password,
+/* Derives; `done` gets the key, from the loop, valid during the call. Each host gets as much of the
+ * time as any other that has something to be derived; its own turns are in order. The result names
+ * the job until then. */
+struct derive_job *deriver_submit(struct deriver *deriver, const char *host,
+                                  const struct sasl_derivation *derivation, const char *password,
                                   void (*done)(void *ctx, const struct derived_key *key),
                                   void *ctx);
 /* Nobody waits for it any more: `done` does not come. NULL does nothing. */

@@ -12,7 +12,8 @@
 #include "net/loop.h"
 
 enum {
-    JOBS = 12
+    JOBS = 12,
+    DERIVER_MOST = 4, /* threads */
 };
 
 static const struct sasl_derivation derivation = {SASL_SHA_256, 4096, 4, "salt"};
@@ -31,14 +32,15 @@ static void derived(void *ctx, const struct derived_key *key)
     assert_false(fixture->working);
     assert_true(sasl_derivation_equal(&key->of, &derivation));
     memcpy(fixture->key, key->key, sizeof fixture->key);
-    fixture->done++;
+    if (++fixture->done == JOBS)
+        net_loop_stop(fixture->loop);
 }
 
 static struct derive_job *submit(struct fixture *fixture)
 {
     fixture->working = true;
     struct derive_job *job =
-        deriver_submit(fixture->deriver, &derivation, "password", derived, fixture);
+        deriver_submit(fixture->deriver, "host", &derivation, "password", derived, fixture);
     fixture->working = false;
     return job;
 }
@@ -67,6 +69,31 @@ static void test_all(void **state)
     assert_int_equal(fixture.done, JOBS);
     sasl_derive(&derivation, "password", key);
     assert_memory_equal(fixture.key, key, sizeof key);
+    tear_down(&fixture);
+}
+
+static void costly_derived(void *ctx, const struct derived_key *key)
+{
+    (void)key;
+    ++*(unsigned *)ctx;
+}
+
+/* Whoever has us derive for long, many times at once, keeps no other host waiting for all of it. */
+static void test_hosts_take_turns(void **state)
+{
+    (void)state;
+    static const struct sasl_derivation costly = {SASL_SHA_256, 400000, 4, "salt"};
+    struct fixture fixture;
+    unsigned done = 0;
+    set_up(&fixture);
+    for (unsigned i = 0; i < JOBS; i++)
+        deriver_submit(fixture.deriver, "costly", &costly, "password", costly_derived, &done);
+    for (unsigned i = 0; i < JOBS; i++)
+        submit(&fixture);
+    net_loop_run(fixture.loop); /* until its last one is done */
+    assert_in_range(done, 0, 2 * DERIVER_MOST);
+    net_loop_run(fixture.loop);
+    assert_int_equal(done, JOBS);
     tear_down(&fixture);
 }
 
@@ -116,9 +143,8 @@ static void test_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all),
-        cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_freed_at_work),
+        cmocka_unit_test(test_all),       cmocka_unit_test(test_hosts_take_turns),
+        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_freed_at_work),
         cmocka_unit_test(test_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
