@@ -64,10 +64,9 @@ void watch_nudge(struct watch *watch)
 
 bool watch_waits(const struct watch *watch)
 {
-    for (size_t i = 0; i < watch_account(watch)->folder_count; i++)
-        if (watch_folder(watch, i) && watch_folder(watch, i)->folder.in_flight)
-            return false;
-    return watch->connection.session && !watch->connection.stalled;
+    const struct connection *connection = &watch->connection;
+    return connection->session && !connection->stalled &&
+           imap_session_waiting_for(connection->session);
 }
 
 void watch_resume(struct watch *watch)

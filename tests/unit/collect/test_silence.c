@@ -98,6 +98,34 @@ static void test_dragging_on(void **state)
     stage_release(&stage);
 }
 
+/* A mail each minute, which is with the sink when the minute is over: the server is waited for all
+ * the same. */
+static void test_dragging_on_with_mail(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_init(&stage);
+    struct trap *slow = stage_add_trap(&stage, "slow");
+    stage_mail(&stage, slow, 150, 0);
+    /* One mail with each command. */
+    trap_fault(slow, (struct trap_fault){
+                         .on = "BODY.PEEK", .act = TRAP_ANSWER, .text = "$ OK\r\n", .times = 1});
+    trap_fault(slow, (struct trap_fault){.on = "BODY.PEEK", .act = TRAP_CUT, .text = ""});
+    stage_start(&stage);
+    stage_pass(&stage, MINUTE - 50);
+    msec_t passed = 0;
+    for (; passed < 6 * HOUR && !stage.finished; passed += MINUTE) {
+        stage.sink.holds = true;
+        trap_go_on(slow);
+        stage_pass(&stage, 100);
+        fake_sink_let_go(&stage.sink);
+        stage_pass(&stage, MINUTE - 100);
+    }
+    assert_in_range(passed, HOUR, HOUR + 10 * MINUTE);
+    assert_int_equal(stage_logged(&stage, "too slow"), 1);
+    stage_release(&stage);
+}
+
 /* Slow, but mail comes: all of it is collected. */
 static void test_slow_but_steady(void **state)
 {
@@ -317,9 +345,13 @@ static void test_silence_while_staying(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silence_at_each_step),  cmocka_unit_test(test_dragging_on),
-        cmocka_unit_test(test_slow_but_steady),       cmocka_unit_test(test_slow_line),
-        cmocka_unit_test(test_talk_and_no_answer),    cmocka_unit_test(test_mail_and_no_answer),
+        cmocka_unit_test(test_silence_at_each_step),
+        cmocka_unit_test(test_dragging_on),
+        cmocka_unit_test(test_dragging_on_with_mail),
+        cmocka_unit_test(test_slow_but_steady),
+        cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_talk_and_no_answer),
+        cmocka_unit_test(test_mail_and_no_answer),
         cmocka_unit_test(test_silence_while_staying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
