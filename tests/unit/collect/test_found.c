@@ -77,6 +77,26 @@ static void test_descending_is_cheap(void **state)
     imap_uidset_release(&set);
 }
 
+/* Nor do those that have no order at all; each of their bytes counts. */
+static void test_no_order_is_cheap(void **state)
+{
+    (void)state;
+    enum {
+        MAILS = 3000000
+    };
+    struct found found = {0};
+    for (uint32_t i = 0, uid = 1; i < MAILS; i++, uid += 2654435769u) /* visits each UID once */
+        add_numbers(&found, &uid, 1);
+    struct imap_uidset set = {0};
+    found_take(&found, &set);
+    assert_in_range(imap_uidset_size(&set), MAILS - 1, MAILS); /* 0 is none */
+    for (size_t i = 1; i < set.count; i++)
+        assert_true(set.ranges[i - 1].last < set.ranges[i].first);
+    for (uint32_t i = 0, uid = 1; i < MAILS; i++, uid += 2654435769u)
+        assert_true(imap_uidset_contains(&set, uid));
+    imap_uidset_release(&set);
+}
+
 static struct imap_response list(const char *name, unsigned attrs)
 {
     return (struct imap_response){.type = IMAP_RESPONSE_LIST,
@@ -183,6 +203,7 @@ int main(void)
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_descending_is_cheap),
+        cmocka_unit_test(test_no_order_is_cheap),
         cmocka_unit_test(test_is_bounded),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_too_many_names),
