@@ -6,6 +6,7 @@
 #include "collect/env.h"
 #include "collect/folder.h"
 #include "collect/mail.h"
+#include "net/loop.h"
 
 enum {
     FETCH_COMMAND_BYTES = 1 << 20, /* of mail asked for with one of them */
@@ -14,6 +15,9 @@ enum {
     FETCH_STRAYS_MAX = 100,
     FETCH_BARREN_MAX = 5000,
     FETCH_REFUSED_MAX = 100,
+    /* So many more are held by the next looks that have to stop there, and then only so often. */
+    FETCH_PARDONS_MAX = 20,
+    FETCH_PARDON_PAUSE = 15 * 60 * 1000,
     FETCH_GROWTH =
         12, /* times its size is the most: escapes of six bytes, in memory that doubles */
     FETCH_QUOTED_MAX = 32768, /* held of a body in quotes: all connections' fit into the budget */
@@ -364,16 +368,29 @@ static void fetch_count_barren(struct fetch *fetch)
         folder_fail_later(fetch->folder, "the server finds thousands of mails and gives out none");
 }
 
+/* The next look goes on behind those that are held: at once some times, for there may be good mail
+ * behind them, but a server can have us look again each second. */
+static void fetch_pardon(struct fetch *fetch)
+{
+    msec_t now = net_loop_now(fetch->folder->env->loop);
+    if (fetch->pardons >= FETCH_PARDONS_MAX && now - fetch->pardoned_at < FETCH_PARDON_PAUSE)
+        return;
+    fetch->pardons++;
+    fetch->pardoned_at = now;
+    fetch->refused = 0;
+}
+
 /* Holds a mail that the server does not give out; but not one after the other for ever, as where
  * the folder itself is broken, or a server wants the state and the log to be filled. */
 static void fetch_hold_refused(struct fetch *fetch, uint32_t uid, const char *why)
 {
-    if (++fetch->refused <= FETCH_REFUSED_MAX) {
+    if (fetch->refused < FETCH_REFUSED_MAX) {
+        fetch->refused++;
         folder_hold(fetch->folder, uid, NULL, NULL, why);
         return;
     }
     if (fetch->folder->env->settings.continuous)
-        fetch->refused = 0; /* the next look goes on behind them */
+        fetch_pardon(fetch);
     folder_fail_later(fetch->folder, why);
 }
 

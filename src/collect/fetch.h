@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/num.h"
 #include "collect/budget.h"
 #include "imap/session.h"
 #include "payload/payload.h"
@@ -31,11 +32,13 @@ struct fetch {
     size_t reserved;    /* for the body in hand */
     uint64_t announced; /* its size; 0: not known beforehand */
     bool has_slot;
-    unsigned strays;  /* bodies that nobody asked for */
-    unsigned barren;  /* mails in a row that were asked for and did not come */
-    bool left_out;    /* since the last search one was */
-    unsigned refused; /* mails that the server would not give out, beyond those that it gave */
-    bool nameless;    /* a body came without a UID */
+    unsigned strays;    /* bodies that nobody asked for */
+    unsigned barren;    /* mails in a row that were asked for and did not come */
+    bool left_out;      /* since the last search one was */
+    unsigned refused;   /* mails that the server would not give out, beyond those that it gave */
+    unsigned pardons;   /* how often they were forgotten … */
+    msec_t pardoned_at; /* … and when, the last time */
+    bool nameless;      /* a body came without a UID */
     bool careful; /* the server broke the protocol, nobody knows over which mail: one at a time */
     uint32_t broken[FETCH_BROKEN]; /* the last mails over which it did: not asked for again */
     unsigned broken_count;

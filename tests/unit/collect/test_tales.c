@@ -120,10 +120,43 @@ static void test_looked_into_once_a_second(void **state)
     }
 }
 
+/* More than a look holds, each time. */
+static void tell_of_what_is_not_given(struct trap_conn *conn)
+{
+    struct box *other = trap_box(conn->trap, "Other");
+    for (unsigned i = 0; i < 110; i++)
+        box_add(other, "not to be had", "");
+    tell_of_another(conn);
+}
+
+/* What is told of, and not given out when it is looked for, goes on record; not without an end. */
+static void test_not_given_out(void **state)
+{
+    (void)state;
+    static const struct tale tale = {
+        .faults = {
+            {.on = "IDLE", .act = TRAP_CALL, .call = tell_of_what_is_not_given, .late = true},
+            {.on = "BODY.PEEK", .act = TRAP_ANSWER, .text = "$ NO not that one\r\n"}}};
+    enum {
+        HELD = 100, /* by each */
+        LOOKS = 21
+    };
+    struct trap *trap = begin(&tale);
+    stage_pass(&stage, 3 * MINUTE);
+    const struct collect_report *report = collector_report(stage.collector, 0);
+    assert_in_range(report->held, 2 * HELD, LOOKS * HELD);
+    stage_pass(&stage, 16 * MINUTE);
+    assert_in_range(report->held, 2 * HELD, (LOOKS + 2) * HELD);
+    trap_mend(trap);
+    stage_expect_mail(&stage, trap, "INBOX", 2 * SECOND);
+    stage_release(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_looked_into_once_a_second),
+        cmocka_unit_test(test_not_given_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
