@@ -16,7 +16,7 @@ enum {
 };
 
 const struct imap_limits imap_limits_default = {
-    .text_max = 65536,
+    .text_max = 8192,
     .depth_max = 32,
     .body_max = UINT32_MAX,
     .skip_max = 16u << 20,

@@ -137,6 +137,19 @@ static void test_idle_memory(void **state)
     }
 }
 
+/* What a session may leave unfinished for ever, as in IDLE, takes little of thousands of them. */
+static void test_unfinished_memory(void **state)
+{
+    (void)state;
+    size_t before = heap_used(), count = 0;
+    struct imap_parser *parser = imap_parser_new(&imap_limits_default);
+    feed_times(parser, "* LIST () \"/\" \"", 1, &count);
+    feed_times(parser, "name", 100000, &count);
+    assert_int_equal(count, 0);
+    assert_true(heap_used() - before < 40000);
+    imap_parser_free(parser);
+}
+
 /* Long things in small pieces. Were any of them handled in more than linear time, these would
  * take minutes. */
 static void test_linear(void **state)
@@ -221,7 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_limits), cmocka_unit_test(test_announced_memory),
         cmocka_unit_test(test_idle_memory),  cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_linear_whole),
+        cmocka_unit_test(test_linear_whole), cmocka_unit_test(test_unfinished_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
