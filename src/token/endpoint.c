@@ -11,15 +11,18 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/http.h"
+#include "net/loop.h"
 #include "oauth/oauth.h"
 #include "token/source.h"
 #include "token/workers.h"
 
 enum {
-    ENDPOINT_DEADLINE = 20 * 1000
+    ENDPOINT_DEADLINE = 20 * 1000,
+    ENDPOINT_TELL_AGAIN = 3600 * 1000, /* trouble that goes on is told again */
 };
 
 struct token_endpoint {
+    struct net_loop *loop;
     struct net_http *http;
     struct token_workers *workers;
     struct token_keeper *keeper; /* who asks */
@@ -32,6 +35,8 @@ struct token_endpoint {
     struct net_http_call *call; /* ASKING */
     char *used;                 /* the refresh token that was sent in this round */
     char *unsaved;              /* newer than what is stored; NULL: none */
+    bool told;                  /* that it could not be kept … */
+    msec_t told_at;             /* … then */
     bool again;                 /* asked once more in this round */
     struct err refused;         /* why; or why `token` is without access */
     struct oauth_token token;   /* WRITING: what waits for that */
@@ -71,6 +76,18 @@ static void endpoint_needs_person(struct token_endpoint *source, const char *why
     endpoint_fail(source, &err);
 }
 
+/* A provider may give a new refresh token as often as it is asked, and a server have it asked with
+ * each login. */
+static void endpoint_trouble(struct token_endpoint *source, const struct err *err)
+{
+    msec_t now = net_loop_now(source->loop);
+    if (source->told && now - source->told_at < ENDPOINT_TELL_AGAIN)
+        return;
+    source->told = true;
+    source->told_at = now;
+    source->troubled(source->label, err);
+}
+
 static void endpoint_give(struct token_endpoint *source)
 {
     struct oauth_token token = source->token;
@@ -93,10 +110,11 @@ static void endpoint_stored(void *ctx, int result, const char *token, const stru
         struct err err = *why;
         err_prefix(&err, "the provider gave a new refresh token, and it cannot be kept; if the "
                          "old one is void, the account is lost when this program ends");
-        source->troubled(source->label, &err);
+        endpoint_trouble(source, &err);
     } else {
         mem_free_secret(source->unsaved);
         source->unsaved = NULL;
+        source->told = false;
     }
     endpoint_give(source);
 }
@@ -122,7 +140,7 @@ static void endpoint_granted(struct token_endpoint *source)
         err_set(&err, ERR_GIVE_UP,
                 "the provider gave a new refresh token, and there is no place to keep it: give "
                 "refresh_token_file");
-        source->troubled(source->label, &err);
+        endpoint_trouble(source, &err);
         endpoint_give(source);
     }
 }
@@ -270,6 +288,7 @@ struct token_keeper *token_endpoint_new(struct net_loop *loop, struct net_http *
 {
     struct token_endpoint *source = mem_new(struct token_endpoint);
     *source = (struct token_endpoint){
+        .loop = loop,
         .http = http,
         .workers = workers,
         .troubled = troubled,

@@ -312,6 +312,26 @@ static void test_rotated_and_no_place(void **state)
     assert_int_equal(provider.cancelled, 1);
 }
 
+/* Whoever gives a new one each time, for a moment, is told of once an hour. */
+static void test_rotated_again_and_again(void **state)
+{
+    (void)state;
+    struct stage stage;
+    char body[100], used[16] = "first";
+    stage_init(&stage, false, true);
+    for (unsigned minute = 0; minute < 100; minute++) {
+        stage_ask(&stage, used);
+        snprintf(used, sizeof used, "new-%u", minute);
+        snprintf(body, sizeof body,
+                 "{\"access_token\": \"one\", \"expires_in\": 0, \"refresh_token\": \"%s\"}", used);
+        stage_reply(&stage, 200, body);
+        assert_string_equal(stage.token->text, "one");
+        assert_int_equal(troubles, minute < 60 ? 1 : 2);
+        driven_pass(stage.loop, MINUTE);
+    }
+    stage_release(&stage);
+}
+
 /* The access token cannot be used, the refresh token beside it can: the old one may be void. */
 static void test_rotated_beside_no_access(void **state)
 {
@@ -452,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_rotated_and_not_to_be_kept),
         cmocka_unit_test(test_mended_by_hand),
         cmocka_unit_test(test_rotated_and_no_place),
+        cmocka_unit_test(test_rotated_again_and_again),
         cmocka_unit_test(test_rotated_beside_no_access),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rotated_by_another),
