@@ -296,6 +296,10 @@ class Fake:
             conn.sendall(then)
             if reset:
                 conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                conn.shutdown(socket.SHUT_WR)
+                while conn.recv(65536):  # what is left unread makes a reset of the end
+                    pass
         except OSError:
             pass
         conn.close()
