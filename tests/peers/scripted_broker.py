@@ -57,9 +57,12 @@ class Link:
 
     def error(self, text, short=0):
         """An ERROR frame, then the end; its length field is `short` bytes too low."""
+        self.say_error(text, short)
+        self.close()
+
+    def say_error(self, text, short=0):
         data = frame(ERROR, text.encode())
         self.send(struct.pack(">I", len(data) - short) + data[4:])
-        self.close()
 
     def drain(self):
         """Half-closes, and reads to the other side's end, so that what was sent arrives."""

@@ -2,11 +2,18 @@
 
 What is asserted: every mail arrives or stays in its mailbox unmarked; what comes twice was in
 flight; the exit code; what the user is told."""
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+
 import pytest
 
 from peers.collector import Run
 from peers.fixtures import hpfeeds, imap, live, once, run, spam, start  # noqa: F401
-from peers.scripted_broker import CHANNEL, Broker
+from peers.scripted_broker import CHANNEL, Broker, Over
 from peers.scripted_imap import Server
 
 
@@ -36,25 +43,82 @@ def brokers():
         broker.stop()
 
 
-def log_in_and(end):
-    def login(link):
+class Refusal:
+    """How a broker refuses a login. A collector that nobody objects to for a second believes that it
+    is let in: it is stopped while it is told, so that what it is told to its AUTH is there when it
+    sends that, however slow we are."""
+
+    def __init__(self, broker, end):
+        """`end` says it, and must not wait for an answer."""
+        self._end = end
+        self._run = None
+        self._set = threading.Event()
+        self._one = threading.Lock()
+        broker.greet = self
+
+    def set(self, run):
+        self._run = run
+        self._set.set()
+        return run
+
+    def __call__(self, link):
+        self._set.wait()
+        with self._one:
+            self._run.kill(signal.SIGSTOP)
+            try:
+                os.waitid(os.P_PID, self._run.process.pid, os.WSTOPPED | os.WNOWAIT)
+                Broker.take_greeting(link)
+                self._end(link)
+            except OSError:
+                raise Over from None  # it has gone
+            finally:
+                self._run.kill(signal.SIGCONT)
+        link.close()
+
+
+def end(link):
+    link.socket.shutdown(socket.SHUT_WR)
+
+
+class Reset:
+    """Another one: resets the connection when AUTH has come. It cannot be there before, so where we
+    were slower than a second the run has shown nothing: `late`."""
+
+    def __init__(self, broker):
+        self.late = False
+        broker.greet = self
+
+    def __call__(self, link):
+        begun = time.monotonic()
+        Broker.take_greeting(link)
         link.read_frame()
-        end(link)
-    return login
+        link.cut()
+        link.socket.close()
+        self.late |= time.monotonic() - begun > 0.9
+        link.close()
 
 
-# In all of these nothing can be delivered: (what the broker does instead of a login, the ways of
-# confirmation, a word the user is told). Each takes as long as a pass waits for its broker, so they
-# are started with the first test of this file and waited for by the last. `sent` believes a broker that never reads: that is what it means.
+def at_once(greet):
+    return lambda broker: setattr(broker, "greet", greet)
+
+
+def at_login(login):
+    return lambda broker: setattr(broker, "login", login)
+
+
+# In all of these nothing can be delivered: (how the broker refuses a login, or what it does instead,
+# the ways of confirmation, a word the user is told). Each takes as long as a pass waits for its
+# broker, so they are started with the first test of this file and waited for by the last. `sent`
+# believes a broker that never reads: that is what it means.
 AWAY = {
     "closes after AUTH without a word":
-        (log_in_and(lambda link: link.close()), ("auto", "close", "sent"), "secret"),
-    "resets after AUTH": (log_in_and(lambda link: link.reset()), ("auto", "sent"), "secret"),
-    "never reads": (lambda link: link.silence(), ("auto", "close"), ""),
-    "closes at once": (lambda link: link.close(), ("auto", "sent"), "closed"),
-    "resets at once": (lambda link: link.reset(), ("close",), "reset"),
-    "speaks something else": (lambda link: (link.send(b"220 mail.example ESMTP\r\n"),
-                                            link.silence()), ("auto", "close"), ""),
+        (lambda broker: Refusal(broker, end), ("auto", "close", "sent"), "secret"),
+    "resets after AUTH": (Reset, ("auto", "sent"), "secret"),
+    "never reads": (at_login(lambda link: link.silence()), ("auto", "close"), ""),
+    "closes at once": (at_once(lambda link: link.close()), ("auto", "sent"), "closed"),
+    "resets at once": (at_once(lambda link: link.reset()), ("close",), "reset"),
+    "speaks something else": (at_login(lambda link: (link.send(b"220 mail.example ESMTP\r\n"),
+                                                     link.silence())), ("auto", "close"), ""),
 }
 
 
@@ -66,11 +130,13 @@ def away(tmp_path_factory):
     def begin(feed, server, broker, word):
         collector = Run(tmp_path_factory.mktemp("away"), feed, [server.mailbox()])
         started.append((collector, server, broker, word))
+        if isinstance(broker.greet, Refusal):
+            broker.greet.set(collector)
 
-    for login, ways, word in AWAY.values():
+    for arrange, ways, word in AWAY.values():
         for way in ways:
             broker = Broker()
-            broker.login = login
+            arrange(broker)
             begin(broker.feed(confirm=way), Server(spam(3)), broker, word)
     broker = Broker()
     broker.subscribe = lambda link, channel: link.close()
@@ -89,15 +155,11 @@ def away(tmp_path_factory):
 
 @pytest.mark.parametrize("confirm", ["auto", "echo", "close", "sent"])
 @pytest.mark.parametrize("short", [0, 1])
-def test_a_wrong_secret(imap, hpfeeds, run, confirm, short):
+def test_a_wrong_secret(imap, hpfeeds, start, confirm, short):
     """The broker says so, well-formed or (as one of them does) with a length that is one short."""
     server = imap(spam(3))
-
-    def refuse(link):
-        link.read_frame()
-        link.error("authfail for writer", short)
-    hpfeeds.login = refuse
-    result = run(hpfeeds.feed(confirm=confirm), [server.mailbox()])
+    refusal = Refusal(hpfeeds, lambda link: link.say_error("authfail for writer", short))
+    result = refusal.set(start(hpfeeds.feed(confirm=confirm), [server.mailbox()])).wait()
     assert result.code == 75 and "authfail for write" in result.err, result
     assert untouched(server) and not hpfeeds.mails
     assert len(hpfeeds.links) <= 3  # told by word: not tried again and again
@@ -398,9 +460,14 @@ def test_a_frame_of_ours_that_is_too_large_is_never_sent(imap, hpfeeds, run):
     assert len(hpfeeds.links) <= 2 and server.inbox.mail(4).flags == set()
 
 
-def test_no_broker_no_mail_touched(away):
+def test_no_broker_no_mail_touched(away, imap, tmp_path):
     for collector, server, broker, word in away:
         collector.wait()
+        while isinstance(broker.greet, Reset) and broker.greet.late:
+            Reset(broker)
+            server, feed = imap(spam(3)), (collector.directory / "feed.yml").read_text()
+            broker.forget()
+            collector = Run(tempfile.mkdtemp(dir=tmp_path), feed, [server.mailbox()]).wait()
         assert collector.code == 75 and word in collector.err, collector
         assert "broker" in collector.err and "untouched" in collector.err, collector
         assert untouched(server) and collector.recorded() == {}, collector
