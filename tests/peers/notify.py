@@ -4,6 +4,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 
 
 class Manager:
@@ -39,6 +40,13 @@ class Manager:
             assert self._changed.wait_for(lambda: text in self.status(), patience), \
                 f"never came: {text}\n{self.heard}"
 
+    def settle(self):
+        """All that was said before now has been heard."""
+        word = f"X_SETTLED={time.monotonic_ns()}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(word.encode(), self.env["NOTIFY_SOCKET"])
+        self.wait_for(word)
+
     def status(self):
         lines = [line for message in list(self.heard) for line in message
                  if line.startswith("STATUS=")]
@@ -46,8 +54,9 @@ class Manager:
 
     def states(self):
         """What was said in order, but for signs of life and status lines."""
-        return [message[0] for message in self.heard
-                if message[0] != "WATCHDOG=1" and not message[0].startswith("STATUS=")]
+        self.settle()
+        return [message[0] for message in self.heard if message[0] != "WATCHDOG=1"
+                and not message[0].startswith(("STATUS=", "X_SETTLED="))]
 
     def stop(self):
         # An empty datagram ends the thread.
