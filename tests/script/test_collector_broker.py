@@ -179,6 +179,7 @@ def test_a_channel_that_is_refused(imap, hpfeeds, run, confirm):
 def test_every_way_of_confirmation(imap, hpfeeds, run, confirm):
     server = imap(spam(50))
     result = run(hpfeeds.feed(confirm=confirm, confirm_grace="50 ms"), [server.mailbox()])
+    hpfeeds.wait_for_end()  # what is sent need not be read yet
     assert result.code == 0 and hpfeeds.bodies() == once(spam(50)), result
     assert marked(server) and result.row("trap") == (50, 50, 0, "ok")
     way = "echo" if confirm == "auto" else confirm
