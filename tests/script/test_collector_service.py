@@ -5,6 +5,7 @@ often, the exit code, what is logged."""
 import os
 import pty
 import signal
+import threading
 
 import pytest
 
@@ -12,6 +13,7 @@ from peers.collector import Run
 from peers.fixtures import hpfeeds, imap, live, once, spam, start  # noqa: F401
 from peers.notify import Manager
 from peers.scripted_broker import CHANNEL, Broker
+from peers.scripted_imap import DEFAULT
 
 
 @pytest.fixture
@@ -171,15 +173,19 @@ def test_a_mailbox_is_changed(imap, hpfeeds, live):
 def test_other_limits(imap, hpfeeds, live):
     """Who waited for a connection gets one when more are allowed."""
     first, second = imap(spam(1), name="a"), imap(spam(1, who="b"), name="b")
+    more = threading.Event()
+    first.on("SELECT", lambda s, c: more.wait(60) and DEFAULT)  # until then it keeps its turn
 
     def limited(connections):
         return {"limits": {"hosts": {"127.0.0.1": {"connections_per_host": connections}}},
                 "mailboxes": [first.mailbox(), second.mailbox()]}
     run = live(hpfeeds.feed(), limited(1))
     run.wait_for_log("2 mailboxes at 127.0.0.1 share 1 connections and take turns")
-    first.wait_for_idle()
+    first.wait_for(lambda: "SELECT" in first.names())
     assert second.connections == 0
     assert "2 as before" in run.reload(mailboxes=limited(2))
+    watched(second)
+    more.set()
     watched(first, second)
     run.stop()
     assert run.code == 0 and hpfeeds.bodies() == once(spam(1) + spam(1, who="b")), run
@@ -299,9 +305,9 @@ def test_a_reload_that_is_asked_for_too_early(imap, hpfeeds, live, tmp_path):
     run = live(hpfeeds.feed(), [slow])
     with open(tmp_path / "fifo", "w") as fifo:
         run.kill(signal.SIGHUP)
+        (tmp_path / "file").write_text(password)
+        (tmp_path / "file").rename(tmp_path / "fifo")  # the reload's command waits for nobody
         fifo.write(password)
-    (tmp_path / "fifo").unlink()
-    (tmp_path / "fifo").write_text(password)
     run.wait_for_log("0 changed, 1 as before")
     watched(server)
     run.stop()
