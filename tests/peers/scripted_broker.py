@@ -156,10 +156,14 @@ class Broker:
 
     def start(self):
         """Begins to listen; again after away()."""
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # What is not read stays with the client, but for some KB: one that it ends upon too early
-        # cannot have come to its own end, however slow we are.
+        # cannot have come to its own end, however slow we are. Before anybody can connect: some
+        # try again and again.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 13)
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(64)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener):

@@ -220,7 +220,7 @@ def test_strangers_get_nowhere(start_broker, real_memory):
 def drip(client, data):
     """Sends byte by byte, a little while between two; returns how many went before the end."""
     for sent in range(len(data)):
-        if select.select([client.socket], [], [], 0.01)[0] and client.is_over():
+        if select.select([client.socket], [], [], 0.1)[0] and client.is_over():
             return sent
         try:
             client.socket.sendall(data[sent:sent + 1])

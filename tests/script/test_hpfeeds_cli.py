@@ -16,7 +16,7 @@ import pytest
 
 from peers.fixtures import plain
 from peers.hpfeeds import ERROR, INFO, PUBLISH, Broker, Client, frame
-from peers.process import program
+from peers.process import free_port, program
 
 USAGE, REFUSED, UNREACHABLE = 64, 1, 75
 
@@ -276,8 +276,8 @@ class Fake:
     """A broker of one connection: sends, reads some, sends, ends."""
 
     def __init__(self, first, read=None, then=b"", reset=False):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.port = free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
         self.script = first, read, then, reset
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
