@@ -5,6 +5,7 @@ import re
 import resource
 import signal
 import stat
+import time
 
 import pytest
 
@@ -91,8 +92,12 @@ def account(dovecot, endpoint, user, oauth2=None, **more):
 
 def end_session(dovecot, user):
     """The one there was, so that it logs in again."""
-    log = (dovecot.directory / "dovecot.log").read_text()
-    (session,) = re.findall(rf"user=<{user}>.* mpid=(\d+)", log)
+    log = dovecot.directory / "dovecot.log"  # which a process of its own writes
+    deadline = time.monotonic() + 60
+    while not (sessions := re.findall(rf"user=<{user}>.* mpid=(\d+)", log.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (session,) = sessions
     os.kill(int(session), signal.SIGTERM)
 
 
