@@ -306,7 +306,10 @@ def test_who_half_closes_unread_is_bounded(start_broker, real_memory):
         for _ in range(200):
             writer.publish("a", bytes(100000))
         Subscriber(broker.port, "all", "s", []).close()
-        clients[-1].socket.shutdown(socket.SHUT_WR)
+        try:
+            clients[-1].socket.shutdown(socket.SHUT_WR)
+        except OSError:  # it has given way already
+            assert len(clients) > 1
     assert memory(broker.process.popen.pid) < MEMORY + (48 << 20)
     for client in [*clients, writer]:
         client.close()
