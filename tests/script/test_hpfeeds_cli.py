@@ -591,8 +591,10 @@ def test_retry(tmp_path, broker, put_off):
         if put_off:
             fake.thread.join(60)
         again = Broker(tmp_path / "again", port=port)
-        assert process.wait(60) == 0
-    again.stop()
+        try:
+            assert process.wait(60) == 0
+        finally:
+            again.stop()
 
 
 def test_bench(broker):
