@@ -7,8 +7,6 @@
 #include "net/conn_impl.h"
 
 enum {
-    /* What one connection may read in one turn before the others have theirs. */
-    NET_READ_SHARE = 256 * 1024,
     NET_READ_LITTLE = 4096, /* at a time, where the owner may have to keep it */
 };
 
@@ -34,16 +32,22 @@ static enum net_io net_conn_read_plain(struct net_conn *conn, uint8_t *data, siz
 
 /* Reads once into the loop's buffer. An end is noted, to be told behind the bytes before it: the
  * kernel tells of a reset only once. */
-static enum net_io net_conn_fill(struct net_conn *conn, size_t *ret_len)
+static enum net_io net_conn_fill(struct net_conn *conn, size_t share, size_t *ret_len,
+                                 size_t *ret_cost)
 {
     struct err err;
     uint8_t *data = conn->loop->read_buffer;
     bool little = conn->loop->reads_little;
     size_t most = little ? NET_READ_LITTLE : NET_READ_BUFFER;
+    if (most > share)
+        most = share;
     if (conn->ssl)
         net_tls_read_ahead(conn->ssl, !little);
-    enum net_io io = conn->ssl ? net_tls_read(conn->ssl, data, most, ret_len, &err)
+    enum net_io io = conn->ssl ? net_tls_read(conn->ssl, data, most, ret_len, ret_cost, &err)
                                : net_conn_read_plain(conn, data, most, ret_len, &err);
+    if (!conn->ssl)
+        *ret_cost = *ret_len;
+    conn->loop->read_cost += *ret_cost;
     conn->read_wants_write = io == NET_IO_WANT_WRITE;
     conn->loop->came += *ret_len;
     conn->input_over = io == NET_IO_END || io == NET_IO_BROKEN;
@@ -103,9 +107,9 @@ static void net_conn_tell_end(struct net_conn *conn)
 
 void net_conn_read(struct net_conn *conn)
 {
-    size_t share = NET_READ_SHARE;
+    size_t share = conn->loop->read_share;
     while (net_conn_may_read(conn)) {
-        size_t len = 0;
+        size_t len = 0, cost = 0;
         if (conn->kept.len) {
             net_conn_give_kept(conn);
             continue;
@@ -118,8 +122,8 @@ void net_conn_read(struct net_conn *conn)
             net_conn_schedule_input(conn);
             return;
         }
-        enum net_io io = net_conn_fill(conn, &len);
-        share -= len < share ? len : share;
+        enum net_io io = net_conn_fill(conn, share, &len, &cost);
+        share -= cost < share ? cost : share;
         if (len)
             net_conn_give(conn, conn->loop->read_buffer, len);
         if (io == NET_IO_WANT_READ || io == NET_IO_WANT_WRITE)

@@ -19,6 +19,7 @@ enum {
     NET_LATE = 1000,           /* ms that an alarm is late when something was wrong */
     NET_REST_LEAST = 2 * 1024, /* less is an answer, not a flow */
     NET_REST_MOST = 64 * 1024, /* so much at a time is worth its turn */
+    NET_TURN_COST = 1 << 20,   /* bytes: 10 ms, when they are lines of some bytes each */
 };
 
 void net_task_init(struct net_task *task, void (*run)(void *owner), void *owner)
@@ -82,6 +83,17 @@ static void net_loop_rest(struct net_loop *loop)
     loop->rests++;
 }
 
+/* What comes as fast as it can, on hundreds of connections, takes as long as it is much, and all
+ * that anybody else needs takes some turns. */
+static void net_loop_share(struct net_loop *loop)
+{
+    if (loop->read_cost > NET_TURN_COST && loop->read_share > NET_READ_SHARE_LEAST)
+        loop->read_share /= 2;
+    else if (loop->read_cost < NET_TURN_COST / 4 && loop->read_share < NET_READ_SHARE)
+        loop->read_share *= 2;
+    loop->read_cost = 0;
+}
+
 /* Who was stopped, or starved, for a while has answers to read that came in time: it looks at the
  * sockets first, once, before their deadlines end them. */
 static bool net_loop_is_late(const struct net_loop *loop)
@@ -95,6 +107,7 @@ static void net_loop_turn(uv_prepare_t *prepare)
 {
     struct net_loop *loop = prepare->data;
     bool empty = true;
+    net_loop_share(loop);
     loop->was_late = net_loop_is_late(loop);
     if (!loop->was_late)
         net_alarms_run(loop);
@@ -112,6 +125,7 @@ static void net_loop_turn(uv_prepare_t *prepare)
 struct net_loop *net_loop_new(void)
 {
     struct net_loop *loop = mem_new(struct net_loop);
+    loop->read_share = NET_READ_SHARE;
     signal(SIGPIPE, SIG_IGN);
     setenv("UV_THREADPOOL_SIZE", net_threads, 0);
     int failed = uv_loop_init(&loop->uv);

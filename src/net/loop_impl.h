@@ -12,6 +12,9 @@
 enum {
     /* The most that one TLS record carries (RFC 8446 section 5.1). */
     NET_RECORD = 16384,
+    /* What one connection may read in one turn before the others have theirs. */
+    NET_READ_SHARE = 256 * 1024,
+    NET_READ_SHARE_LEAST = 4096,
 };
 
 struct net_resolver;
@@ -38,6 +41,8 @@ struct net_loop {
     unsigned rest;
     uint64_t rests;
     bool reads_little;
+    size_t read_share; /* what one connection may read in this turn before the others have theirs */
+    size_t read_cost;  /* what all have read in it */
     struct net_resolver *resolver;
     uint8_t read_buffer[NET_READ_BUFFER];
     uint8_t record[NET_RECORD]; /* where small pieces are put together into one TLS record */

@@ -12,8 +12,9 @@
 #include "net/tls_impl.h"
 
 enum {
-    NET_TLS_TALK = 500,   /* records and messages of a peer in a row that bring no data */
-    NET_TLS_GROUP = 4096, /* bits of a group that the peer chooses */
+    NET_TLS_TALK = 500,        /* records and messages of a peer in a row that bring no data */
+    NET_TLS_RECORD_COST = 256, /* a record, however small, takes as long as so many bytes */
+    NET_TLS_GROUP = 4096,      /* bits of a group that the peer chooses */
 };
 
 /* Certificates hold neither the dot of an absolute name nor the zone of an address. */
@@ -193,12 +194,13 @@ void net_tls_read_ahead(SSL *ssl, bool ahead)
     SSL_set_default_read_buffer_len(ssl, ahead ? NET_TLS_READ_AHEAD : 0);
 }
 
-enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, struct err *err)
+enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, size_t *ret_cost,
+                         struct err *err)
 {
-    size_t len = 0;
+    size_t len = 0, cost = 0;
     enum net_io io = NET_IO_MORE;
     ERR_clear_error(); /* a read that fails is the last */
-    while (len < cap) {
+    while (cost < cap) {
         errno = 0;
         int rc = SSL_read(ssl, data + len, (int)(cap - len));
         if (rc <= 0) {
@@ -206,6 +208,7 @@ enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, s
             break;
         }
         len += (size_t)rc;
+        cost += rc < NET_TLS_RECORD_COST ? NET_TLS_RECORD_COST : (size_t)rc;
         /* When OpenSSL holds nothing more, polling the socket is as good as trying. */
         if (!SSL_has_pending(ssl)) {
             io = NET_IO_WANT_READ;
@@ -213,6 +216,7 @@ enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, s
         }
     }
     *ret_len = len;
+    *ret_cost = cost;
     return io;
 }
 

@@ -55,8 +55,10 @@ enum net_io net_tls_shake(SSL *ssl, const struct net_tls_check *check, struct er
 /* Whether OpenSSL takes as much as there is off the socket, beyond the record at hand. */
 void net_tls_read_ahead(SSL *ssl, bool ahead);
 /* Fills `data` with as much as there is. NET_IO_MORE: there may be more; whatever the outcome,
- * *ret_len bytes came before it. */
-enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, struct err *err);
+ * *ret_len bytes came before it, which took as long as *ret_cost bytes of full records, `cap` at
+ * most or a little more. */
+enum net_io net_tls_read(SSL *ssl, uint8_t *data, size_t cap, size_t *ret_len, size_t *ret_cost,
+                         struct err *err);
 /* Writes some of it. NET_IO_MORE: *ret_len bytes are with the kernel. Else the next call must
  * begin with the same bytes. */
 enum net_io net_tls_write(SSL *ssl, const void *data, size_t len, size_t *ret_len, struct err *err);

@@ -406,6 +406,45 @@ static void test_little_is_kept(void **state)
     }
 }
 
+/* Others read a lot in each turn. */
+struct crowd {
+    struct net_loop *loop;
+    struct net_deferred *turn;
+    size_t cost;
+    size_t least; /* share that there was */
+};
+
+static void crowd_reads(void *ctx)
+{
+    struct crowd *crowd = ctx;
+    crowd->loop->read_cost += crowd->cost;
+    if (crowd->loop->read_share < crowd->least)
+        crowd->least = crowd->loop->read_share;
+    net_deferred_schedule(crowd->turn);
+}
+
+/* The more all read in a turn, the less does each, so that turns stay short; and what is sent comes
+ * all the same. */
+static void test_little_is_read_beside_many(void **state)
+{
+    (void)state;
+    for (int many = 0; many < 2; many++)
+        for (int tls = 0; tls < 2; tls++) {
+            struct stage stage;
+            begin(&stage, tls);
+            struct crowd crowd = {
+                .loop = stage.loop, .cost = many ? 4 << 20 : 0, .least = NET_READ_SHARE};
+            crowd.turn = net_deferred_new(stage.loop, crowd_reads, &crowd);
+            net_deferred_schedule(crowd.turn);
+            stage_fill(&stage.server.out, 4 << 20, 2);
+            stage_run(&stage, all_arrived);
+            check_arrived(&stage.server, &stage.client);
+            assert_int_equal(crowd.least, many ? NET_READ_SHARE_LEAST : NET_READ_SHARE);
+            net_deferred_free(crowd.turn);
+            stage_release(&stage);
+        }
+}
+
 /* A listener's peer that is no net_conn: does to the socket what one never would. */
 static int bare_listener(uint16_t *ret_port)
 {
@@ -773,6 +812,7 @@ int main(void)
         cmocka_unit_test(test_written_before_ready),
         cmocka_unit_test(test_paused_gets_nothing),
         cmocka_unit_test(test_little_is_kept),
+        cmocka_unit_test(test_little_is_read_beside_many),
         cmocka_unit_test(test_deadline_of_the_handshake),
         cmocka_unit_test(test_deadline_of_an_answer),
         cmocka_unit_test(test_deadlines_go_by_the_loops_clock),
