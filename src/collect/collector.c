@@ -16,6 +16,7 @@
 #include "net/loop.h"
 
 enum {
+    COLLECTOR_LARGEST = 8,
     COLLECTOR_MEMORY = 64 << 20,
     COLLECTOR_IN_FLIGHT = 4000,
     COLLECTOR_IN_FLIGHT_FIRST = 64, /* until the first delivery is on record */
@@ -378,14 +379,15 @@ static void collector_sink_changed(struct collector *collector, bool up)
         mailbox_sink_changed(collector->leaving[i]->mailbox);
 }
 
-/* Some of the largest mails must fit into the budget side by side, or one that trickles in would
- * stop them all. */
+/* Of the largest mails so many fit into the budget side by side. One host may have four fifths of
+ * it (share.h): what that leaves has to have room for one of another's, which would wait at the
+ * head of the line and keep all there for as long as the first one trickles in. */
 static size_t collector_memory(const struct collector *collector)
 {
     const struct sink *sink = collector->env.sink;
-    size_t largest = 4 * (sink->headroom + sink->max_payload);
+    size_t least = COLLECTOR_LARGEST * (sink->headroom + sink->max_payload);
     size_t budget = collector->env.settings.memory_budget;
-    return budget > largest ? budget : largest;
+    return budget > least ? budget : least;
 }
 
 static void collector_set_limits(struct collector *collector)

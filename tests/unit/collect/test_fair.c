@@ -129,6 +129,44 @@ static void run_slow_case(const struct slow_case *c)
     stage_release(&stage);
 }
 
+/* Where there is as little memory as can be set, a slow host leaves enough of it for the largest
+ * mail of another, which otherwise would keep a third one waiting, too. */
+static void test_slow_host_and_the_largest_mail(void **state)
+{
+    (void)state;
+    enum {
+        SLOW = 40,
+        LARGEST = 30000
+    };
+    char labels[SLOW][32];
+    struct trap *others[2];
+    stage_init(&stage);
+    stage.settings.continuous = true;
+    stage.settings.memory_budget = 1;
+    stage.sink.sink.max_payload = LARGEST;
+    for (size_t i = 0; i < SLOW; i++) {
+        snprintf(labels[i], sizeof labels[i], "slow %zu", i);
+        struct trap *trap = stage_add_trap(&stage, labels[i]);
+        trap->account.host = "localhost";
+        trap_fault(trap, (struct trap_fault){.on = "BODY.PEEK", .act = TRAP_CUT, .text = "..)"});
+    }
+    for (size_t i = 0; i < COUNT(others); i++) {
+        others[i] = stage_add_trap(&stage, i ? "small" : "large");
+        others[i]->account.host = i ? "127.1" : "127.0.0.1";
+    }
+    stage_start(&stage);
+    stage_pass(&stage, 10 * SECOND);
+    stage_mail(&stage, others[1], 1, 0); /* so that more than the first few may be in flight */
+    stage_await_taken(&stage, 10 * SECOND, 1);
+    for (size_t i = 0; i < SLOW; i++)
+        stage_mail(&stage, stage.traps[i], 1, 9000);
+    stage_pass(&stage, 10 * SECOND);
+    for (size_t i = 0; i < COUNT(others); i++)
+        stage_mail(&stage, others[i], 1, i ? 0 : LARGEST - 100);
+    stage_await_taken(&stage, 10 * SECOND, 3);
+    stage_release(&stage);
+}
+
 static void test_slow_host(void **state)
 {
     (void)state;
@@ -384,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_slow_host),
+        cmocka_unit_test(test_slow_host_and_the_largest_mail),
         cmocka_unit_test(test_unsettled_mail),
         cmocka_unit_test(test_busy_folder),
         cmocka_unit_test(test_connections_per_host),
